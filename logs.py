@@ -1,0 +1,72 @@
+"""How the log looks and what never enters it. Which events are logged is decided where they happen."""
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+_SECRET_NAMES = re.compile(r"authorization|cookie|secret|password|token|api[_-]?key|dsn|database_url", re.IGNORECASE)
+_SECRET_SHAPES = re.compile(
+    r"eyJ[\w-]+\.[\w-]*\.?[\w-]*"  # a JWT, or what is left of one
+    r"|\b(?:iq|sk_test|sk_live|whsec|sb_secret)_[\w+/=-]+"
+    r"|(?<=://)[^/\s@]*@"  # the user and password of a URL
+)
+
+
+def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Blank what is named like a secret or looks like one, in tracebacks too."""
+    for name, value in event.items():
+        event[name] = "[redacted]" if _SECRET_NAMES.search(name) else _clean(value)
+    return event
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return _SECRET_SHAPES.sub("[redacted]", value)
+    if isinstance(value, dict):
+        return {key: "[redacted]" if _SECRET_NAMES.search(str(key)) else _clean(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(item) for item in value]
+    return value
+
+
+def configure(level: str, *, readable: bool | None = None) -> None:
+    """Send our events and the standard library's to stderr: readable on a terminal, JSON lines otherwise."""
+    if readable is None:
+        readable = sys.stderr.isatty()
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        redact,
+    ]
+    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer()
+    if readable:
+        renderer = structlog.dev.ConsoleRenderer()
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "alembic"):
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
+    # Each request of httpx is a line with the whole URL, each look at a revision two of Alembic's.
+    for chatty in ("alembic", "httpx"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )

@@ -1,0 +1,86 @@
+"""Logs: readable on a terminal, JSON otherwise, and never a token, key or secret, in tracebacks neither."""
+
+import json
+import logging
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+import logs
+
+JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ1c2VyXzEifQ.c2lnbmF0dXJl"
+SECRETS = [
+    JWT,
+    JWT.rpartition(".")[0],
+    "iq_" + "a" * 43,
+    "sk_live_abc123",
+    "whsec_AAECAwQFBgc=",
+    "sb_secret_abc",
+]
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("place", ["event", "detail", "nested", "listed"])
+def test_what_looks_like_a_secret_is_blanked(secret: str, place: str) -> None:
+    text = f"before {secret} after"
+    entry: dict[str, Any] = {
+        "event": "e",
+        place: {"a": {"b": text}} if place == "nested" else [text] if place == "listed" else text,
+    }
+    cleaned = logs.redact(None, "info", entry)
+    assert secret not in repr(cleaned)
+    assert "before" in repr(cleaned)
+
+
+@pytest.mark.parametrize(
+    "name", ["authorization", "Cookie", "api_key", "x-api-key", "password", "client_secret", "token"]
+)
+def test_what_is_named_like_a_secret_is_blanked(name: str) -> None:
+    assert logs.redact(None, "info", {name: "plain", "headers": {name: "plain"}}) == {
+        name: "[redacted]",
+        "headers": {name: "[redacted]"},
+    }
+
+
+def test_the_password_of_a_url_is_blanked() -> None:
+    cleaned = logs.redact(None, "info", {"event": "cannot connect to postgresql://user:hunter2@db.example/app"})
+    assert "hunter2" not in str(cleaned)
+    assert "db.example/app" in str(cleaned)
+
+
+SCRIPT = """
+import logging, structlog, logs
+logs.configure("info", readable={readable})
+try:
+    raise RuntimeError("refused {jwt}")
+except RuntimeError:
+    structlog.get_logger("ours").exception("it.failed", user="u1")
+logging.getLogger("theirs").warning("also %s", "{jwt}")
+"""
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_tracebacks_and_other_libraries_go_the_same_way(readable: bool) -> None:
+    script = SCRIPT.format(readable=readable, jwt=JWT)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert JWT not in done.stderr
+    assert done.stdout == ""
+    assert "it.failed" in done.stderr
+    if not readable:
+        first, second = (json.loads(line) for line in done.stderr.splitlines())
+        assert (first["event"], first["level"], first["logger"], first["user"]) == ("it.failed", "error", "ours", "u1")
+        assert "RuntimeError: refused [redacted]" in first["exception"]
+        assert second["event"] == "also [redacted]"
+
+
+def test_uvicorn_has_no_handlers_of_its_own() -> None:
+    before = logging.getLogger().handlers[:], logging.getLogger().level
+    try:
+        logging.getLogger("uvicorn.error").addHandler(logging.NullHandler())
+        logs.configure("info", readable=False)
+        assert logging.getLogger("uvicorn.error").handlers == []
+    finally:
+        logging.getLogger().handlers[:], level = before
+        logging.getLogger().setLevel(level)

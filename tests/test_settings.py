@@ -1,0 +1,122 @@
+"""Settings: what is wrong stops the start with one line that names the variable; secrets never show."""
+
+from typing import Any
+
+import pytest
+
+from settings import Settings, SettingsError
+
+SECRET_A = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+SECRET_B = "whsec_ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8="
+PRODUCTION = {
+    "ENVIRONMENT": "production",
+    "DATABASE_URL": "postgresql://u:hunter2@db/app",
+    "CLERK_DOMAIN": "clerk.example.com",
+    "CLERK_WEBHOOK_SECRET": SECRET_A,
+}
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def load(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Settings:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return Settings.load(_env_file=None)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ENVIRONMENT", "staging"),
+        ("PORT", "eighty"),
+        ("PORT", "70000"),
+        ("ALLOWED_ORIGINS", "app.example.com"),
+        ("ALLOWED_ORIGINS", "https://app.example.com/"),
+        ("ALLOWED_ORIGINS", "*"),
+        ("LOG_LEVEL", "loud"),
+        ("CLERK_DOMAIN", "https://clerk.example.com/path"),
+        ("CLERK_ISSUER", "clerk.example.com"),
+        ("CLERK_WEBHOOK_SECRET", "whsec_short"),
+        ("CLERK_WEBHOOK_SECRET", f"v1,{SECRET_A}"),
+        ("CLERK_AUTHORIZED_PARTIES", "app"),
+        ("SUPABASE_URL", "project.supabase.co"),
+        ("SUPABASE_JWT_SECRET", "too-short"),
+        ("OIDC_ISSUERS", "not json"),
+        ("OIDC_ISSUERS", '[{"issuer": "https://id.example.com"}]'),
+        ("OIDC_ISSUERS", '[{"issuer": "https://id.example.com", "audience": "x", "algorithms": ["HS256"]}]'),
+        ("OIDC_ISSUERS", '[{"issuer": "https://id.example.com", "audience": "x", "algorithms": ["none"]}]'),
+        ("TRIAL_DAYS", "-1"),
+        ("INVITE_CODE_ENABLED", "perhaps"),
+        ("API_KEY_ENCRYPTION_KEY", "c2hvcnQ="),
+    ],
+)
+def test_a_wrong_value_is_one_line_with_the_variable(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(monkeypatch, **{name: value})
+    assert str(caught.value).startswith(f"{name}: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"DATABASE_URL": ""}, "DATABASE_URL"),
+        ({"CLERK_DOMAIN": ""}, "CLERK_DOMAIN"),
+        ({"CLERK_WEBHOOK_SECRET": ""}, "CLERK_WEBHOOK_SECRET"),
+        ({"DEV_ISSUER_ENABLED": "true"}, "DEV_ISSUER_ENABLED"),
+        ({"DEV_USER_HEADER_ENABLED": "true"}, "DEV_USER_HEADER_ENABLED"),
+    ],
+)
+def test_production_does_not_start_half_configured(
+    monkeypatch: pytest.MonkeyPatch, change: dict[str, str], named: str
+) -> None:
+    with pytest.raises(SettingsError, match=f"^{named}"):
+        load(monkeypatch, **(PRODUCTION | change))
+
+
+def test_production_is_closed_unless_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch, **PRODUCTION)
+    assert (settings.graphiql, settings.introspection, settings.local_issuer) == (False, False, False)
+    opened = load(monkeypatch, GRAPHIQL_ENABLED="true", INTROSPECTION_ENABLED="1", **PRODUCTION)
+    assert (opened.graphiql, opened.introspection) == (True, True)
+
+
+def test_no_secret_shows_in_repr_or_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch, CLERK_SECRET_KEY="sk_live_abcdef", SUPABASE_JWT_SECRET="s" * 40, **PRODUCTION)
+    for secret in ("hunter2", "sk_live_abcdef", "s" * 40, "AAECAwQF"):
+        assert secret not in repr(settings) + str(settings)
+    with pytest.raises(SettingsError) as caught:
+        load(monkeypatch, CLERK_WEBHOOK_SECRET="whsec_verysecret")
+    assert "verysecret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        (
+            {"ALLOWED_ORIGINS": "https://a.example, http://localhost:3000"},
+            {"allowed_origins": ("https://a.example", "http://localhost:3000")},
+        ),
+        ({"CLERK_DOMAIN": "https://clerk.example.com/"}, {"clerk_issuer_url": "https://clerk.example.com"}),
+        ({"CLERK_ISSUER": "https://clerk.example.com"}, {"clerk_issuer_url": "https://clerk.example.com"}),
+        ({"CLERK_WEBHOOK_SECRET": f"{SECRET_A}, {SECRET_B}"}, {"webhook_secrets": (SECRET_A, SECRET_B)}),
+        ({"LOG_LEVEL": "WARNING"}, {"log_level": "warning"}),
+        ({"DATABASE_URL": ""}, {"database_url": None}),
+        ({}, {"environment": "development", "local_issuer": True, "graphiql": True, "port": 8000}),
+    ],
+)
+def test_values_are_read_as_people_write_them(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], expected: dict[str, Any]
+) -> None:
+    settings = load(monkeypatch, **environment)
+    assert {name: getattr(settings, name) for name in expected} == expected
+
+
+def test_settings_do_not_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch)
+    with pytest.raises(ValueError, match="frozen"):
+        settings.port = 1  # type: ignore[misc]  # that is the point
