@@ -1,0 +1,1 @@
+"""Rows: tables, statements and the connection to Postgres."""
