@@ -1,0 +1,101 @@
+"""Moving the tables between revisions, and saying where they stand. The steps themselves are in db.migrations."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from db.session import unavailable_when_out_of_reach
+from db.url import dsn
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Where a database stands. `pending`: revisions to come, oldest first; `unknown`: made by a newer Gatehouse."""
+
+    current: str | None
+    head: str
+    pending: tuple[str, ...]
+    unknown: bool
+
+    @property
+    def at_head(self) -> bool:
+        return self.current == self.head
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())
+
+
+def head() -> str:
+    """The revision this code needs."""
+    return str(_scripts().get_current_head())
+
+
+async def migrate(url: str, to: str = "head") -> Status:
+    """Bring the tables to `to`, up or down; `ValueError` when there is no such revision.
+
+    Two that migrate at once take turns; the second finds nothing left to do.
+    """
+    scripts = _scripts()
+    target = scripts.get_current_head() if to == "head" else None if to == "base" else to
+    if target is not None and target not in _names(scripts):
+        raise ValueError(f"no revision {to}; `gatehouse migrate status` lists them.")
+    engine = create_async_engine("postgresql+asyncpg://", connect_args={"dsn": dsn(url)}, poolclass=NullPool)
+    with unavailable_when_out_of_reach():
+        async with engine.connect() as connection:
+            await connection.run_sync(_move, target)
+            return await _status(connection)
+
+
+def _move(connection: Connection, target: str | None) -> None:
+    scripts, config = _scripts(), _config()
+    current = MigrationContext.configure(connection).get_current_revision()
+    connection.rollback()
+    config.attributes["connection"] = connection
+    names = _names(scripts)
+    down = target is None or (current in names and names.index(current) > names.index(target))
+    (command.downgrade if down else command.upgrade)(config, target or "base")
+
+
+def _names(scripts: ScriptDirectory) -> list[str]:
+    """Every revision, oldest first."""
+    return [script.revision for script in scripts.walk_revisions()][::-1]
+
+
+def sql(to: str = "head") -> str:
+    """The statements from nothing to `to`, for those who run them by hand."""
+    output = io.StringIO()
+    config = _config()
+    config.output_buffer = output
+    command.upgrade(config, to, sql=True)
+    return output.getvalue()
+
+
+async def status(url: str) -> Status:
+    """Where the database at `url` stands."""
+    engine = create_async_engine("postgresql+asyncpg://", connect_args={"dsn": dsn(url)}, poolclass=NullPool)
+    with unavailable_when_out_of_reach():
+        async with engine.connect() as connection:
+            return await _status(connection)
+
+
+async def _status(connection: AsyncConnection) -> Status:
+    current = await connection.run_sync(lambda raw: MigrationContext.configure(raw).get_current_revision())
+    names = _names(_scripts())
+    known = current is None or current in names
+    pending = names[names.index(current) + 1 :] if current in names else names if current is None else []
+    return Status(current=current, head=names[-1], pending=tuple(pending), unknown=not known)

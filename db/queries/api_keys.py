@@ -1,0 +1,85 @@
+"""Statements of API keys."""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import func, or_, select, update
+
+from db.models import ApiKey, User
+from db.queries.relation import Relation
+from db.session import Read, Session
+
+_COLUMNS = (
+    ApiKey.id,
+    ApiKey.user_id,
+    ApiKey.name,
+    ApiKey.prefix,
+    ApiKey.sealed,
+    ApiKey.scopes,
+    ApiKey.created_at,
+    ApiKey.last_used_at,
+    ApiKey.expires_at,
+    ApiKey.revoked_at,
+)
+
+OF_USER = Relation(
+    children=select(*_COLUMNS),
+    key=ApiKey.user_id,
+    order_by=(ApiKey.revoked_at.is_not(None), ApiKey.id.desc()),
+    limit=100,
+)
+
+
+def one(user_id: UUID, key_id: UUID) -> Read:
+    """A key of this user."""
+    return select(*_COLUMNS).where(ApiKey.user_id == user_id, ApiKey.id == key_id)
+
+
+def several(user_id: UUID, key_ids: Collection[UUID]) -> Read:
+    """Those of these keys that are this user's, in no order."""
+    return select(*_COLUMNS).where(ApiKey.user_id == user_id, ApiKey.id.in_(key_ids))
+
+
+def sealed(user_id: UUID, key_id: UUID) -> Read:
+    """The sealed secret of a key of this user."""
+    return select(ApiKey.sealed).where(ApiKey.user_id == user_id, ApiKey.id == key_id)
+
+
+def standing(digest: bytes) -> Read:
+    """The key with this digest and the account it belongs to."""
+    return (
+        select(
+            User.id,
+            User.tier,
+            User.invite_validated,
+            User.disabled_at,
+            User.deleted_at,
+            ApiKey.id.label("key_id"),
+            ApiKey.digest,
+            ApiKey.scopes,
+            ApiKey.last_used_at,
+            ApiKey.expires_at,
+            ApiKey.revoked_at,
+        )
+        .join(User, User.id == ApiKey.user_id)
+        .where(ApiKey.digest == digest)
+    )
+
+
+async def for_update(session: Session, user_id: UUID, key_id: UUID) -> ApiKey | None:
+    """A key of this user, locked until the transaction ends."""
+    return await session.scalar(select(ApiKey).where(ApiKey.user_id == user_id, ApiKey.id == key_id).with_for_update())
+
+
+async def count_live(session: Session, user_id: UUID, now: datetime) -> int:
+    """How many keys of this user work now."""
+    live = or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now)
+    statement = select(func.count()).where(ApiKey.user_id == user_id, ApiKey.revoked_at.is_(None), live)
+    return await session.scalar(statement) or 0
+
+
+async def touch(session: Session, key_id: UUID, now: datetime) -> None:
+    """Move the last use forward, at most once a minute."""
+    stale = or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at < now - timedelta(minutes=1))
+    await session.execute(update(ApiKey).where(ApiKey.id == key_id, stale).values(last_used_at=now))

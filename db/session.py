@@ -1,0 +1,125 @@
+"""The connection to Postgres: transactions for writes, single statements for reads, and what its failures mean."""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import structlog
+from sqlalchemy import Row as AnyRow
+from sqlalchemy import Select, event, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession as Session
+
+import errors
+from db.url import dsn
+
+__all__ = ["Database", "Read", "Row", "Session"]
+
+Read = Select[*tuple[Any, ...]]
+Row = AnyRow[*tuple[Any, ...]]
+
+STATEMENT_TIMEOUT_MS = 15_000
+LOCK_TIMEOUT_MS = 10_000
+POOL_SIZE = 10
+POOL_OVERFLOW = 10
+POOL_WAIT_SECONDS = 5
+CONNECT_SECONDS = 10
+
+_log = structlog.get_logger(__name__)
+
+# Classes of SQLSTATE that speak of Postgres' state and not of our statement: connection, resources, intervention,
+# system; and a statement or lock that took too long. https://www.postgresql.org/docs/current/errcodes-appendix.html
+_UNAVAILABLE_CLASSES = ("08", "53", "57", "58")
+_LOCK_NOT_AVAILABLE = "55P03"
+
+
+class Database:
+    """One pool of connections. Made without a loop and without connecting; `close` gives everything back."""
+
+    def __init__(self, url: str, *, pooled_by_others: bool = False) -> None:
+        """`pooled_by_others`: `url` is a transaction pooler's, where prepared statements and settings do not stay."""
+        self._engine = _engine(url, pooled_by_others=pooled_by_others)
+        self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._sessions = async_sessionmaker(self._engine, expire_on_commit=False, autoflush=False)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Session]:
+        """One transaction, committed when the block ends and rolled back when it raises. Below it nobody commits."""
+        with unavailable_when_out_of_reach():
+            async with self._sessions.begin() as session:
+                yield session
+
+    async def rows(self, select: Read) -> Sequence[Row]:
+        """The rows of one read, outside any transaction."""
+        with unavailable_when_out_of_reach():
+            async with self._autocommit.connect() as connection:
+                return (await connection.execute(select)).all()
+
+    async def row(self, select: Read) -> Row | None:
+        """The only row of a read, or None."""
+        rows = await self.rows(select)
+        return rows[0] if rows else None
+
+    async def revision(self) -> str | None:
+        """The revision its tables are at, None without any; `ServiceUnavailable` when it does not answer."""
+        with unavailable_when_out_of_reach():
+            async with self._autocommit.connect() as connection:
+                there = await connection.scalar(text("select to_regclass('alembic_version') is not null"))
+                return await connection.scalar(text("select version_num from alembic_version")) if there else None
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+
+def _engine(url: str, *, pooled_by_others: bool) -> AsyncEngine:
+    settings = {"application_name": "gatehouse", "timezone": "UTC"}
+    timeouts = {
+        "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+        "lock_timeout": str(LOCK_TIMEOUT_MS),
+        "idle_in_transaction_session_timeout": "60000",
+    }
+    connect: dict[str, Any] = {
+        "dsn": dsn(url),
+        "timeout": CONNECT_SECONDS,
+        "command_timeout": STATEMENT_TIMEOUT_MS / 1000 + 5,
+    }
+    if pooled_by_others:
+        connect |= {"statement_cache_size": 0, "prepared_statement_cache_size": 0, "prepared_statement_name_func": str}
+    else:
+        connect["server_settings"] = settings | timeouts
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        connect_args=connect,
+        pool_size=POOL_SIZE,
+        max_overflow=POOL_OVERFLOW,
+        pool_timeout=POOL_WAIT_SECONDS,
+        pool_pre_ping=True,
+        # An error must not carry the values of a statement into a log.
+        hide_parameters=True,
+    )
+    if pooled_by_others:
+
+        @event.listens_for(engine.sync_engine, "begin")
+        def limit_transaction(connection: Any) -> None:
+            for name, value in timeouts.items():
+                connection.exec_driver_sql(f"set local {name} = '{value}'")
+
+    return engine
+
+
+@contextmanager
+def unavailable_when_out_of_reach() -> Iterator[None]:
+    """Turn failures to reach Postgres, or to be served in time, into `ServiceUnavailable`; our own faults stay."""
+    try:
+        yield
+    except (OSError, PoolTimeout) as error:
+        _log.warning("database.out_of_reach", error=repr(error))
+        raise errors.ServiceUnavailable("The database is out of reach. Try again in a moment.") from error
+    except DBAPIError as error:
+        sqlstate = str(getattr(error.orig, "sqlstate", None) or "")
+        if error.connection_invalidated or sqlstate.startswith(_UNAVAILABLE_CLASSES) or sqlstate == _LOCK_NOT_AVAILABLE:
+            _log.warning("database.unavailable", sqlstate=sqlstate)
+            raise errors.ServiceUnavailable("The database could not answer in time. Try again in a moment.") from error
+        raise
