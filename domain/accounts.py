@@ -1,0 +1,233 @@
+"""Accounts: first sight, what providers say of a person, the person's own edits, disabling and deletion."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import clock
+import errors
+from db import queries
+from db.models import SCOPES, Identity, User
+from db.session import Session
+from domain import api_keys, usernames
+from domain.actor import Actor
+from sealing import Sealer
+
+FREE = "free"
+_USERNAME_ATTEMPTS = 5  # somebody else may take the name between the look and the insert
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityFacts:
+    """What a provider says of a subject, at the provider's own time `as_of`.
+
+    `complete` facts (a user object of the provider) say everything, so that None means there is none. The others
+    (claims of a token) say only what they hold.
+    """
+
+    issuer: str
+    subject: str
+    as_of: datetime
+    complete: bool
+    email: str | None = None
+    email_verified: bool = False
+    full_name: str | None = None
+    username: str | None = None
+    image_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a new account gets: days of trial, and one API key where keys can be sealed."""
+
+    trial_days: int
+    sealer: Sealer | None
+
+
+async def merge(session: Session, facts: IdentityFacts, terms: Terms) -> bool:
+    """Make an identity agree with what its provider says; the first facts make the user, or join a verified address.
+
+    Called for tokens, webhooks and look-ups alike. False when nothing was taken: the facts are older than what is
+    known, or the identity is deleted, which no late fact undoes.
+    """
+    await queries.accounts.lock_subject(session, facts.issuer, facts.subject)
+    identity = await queries.accounts.identity(session, facts.issuer, facts.subject)
+    if identity is None:
+        user = await _owner_of_new(session, facts, terms)
+        identity = Identity(issuer=facts.issuer, subject=facts.subject, user_id=user.id, created_at=clock.now())
+        identity.email_verified = False
+        session.add(identity)
+        await _learn(session, identity, user, facts)
+        return True
+    if identity.deleted_at is not None or identity.user_id is None:
+        return False
+    owner = await queries.accounts.user_for_update(session, identity.user_id)
+    return owner is not None and await _learn(session, identity, owner, facts)
+
+
+async def _owner_of_new(session: Session, facts: IdentityFacts, terms: Terms) -> User:
+    """The account a new identity belongs to: one with the same address, verified on both sides, else a new one."""
+    if facts.email and facts.email_verified:
+        await queries.accounts.lock_email(session, facts.email)
+        known = await queries.accounts.users_with_verified_email(session, facts.email)
+        if len(known) == 1:
+            return known[0]
+    return await _create_user(session, facts, terms)
+
+
+async def _create_user(session: Session, facts: IdentityFacts, terms: Terms) -> User:
+    now = clock.now()
+    base = _suggested_username(facts)
+    attempts = 0
+    while True:
+        attempts += 1
+        named = base is not None and attempts <= _USERNAME_ATTEMPTS
+        user = User(
+            email_verified=False,
+            full_name_source="provider",
+            username=await usernames.free(session, base) if base and named else usernames.placeholder(),
+            username_source="provider" if named else "placeholder",
+            tier=FREE,
+            invite_validated=False,
+            trial_ends_at=now + timedelta(days=terms.trial_days),
+            created_at=now,
+            updated_at=now,
+        )
+        if await queries.accounts.add_user(session, user):
+            break
+    if terms.sealer:
+        await api_keys.issue(session, user.id, name="Default", scopes=SCOPES, expires_at=None, sealer=terms.sealer)
+    return user
+
+
+def _suggested_username(facts: IdentityFacts | Identity) -> str | None:
+    local_part = facts.email.partition("@")[0] if facts.email else ""
+    return usernames.base_of(facts.username or "") or usernames.base_of(local_part)
+
+
+async def _learn(session: Session, identity: Identity, user: User, facts: IdentityFacts) -> bool:
+    """Take what is newer; whether anything was."""
+    taken = False
+    suggested = _suggested_username(identity)
+    if (facts.complete or facts.email) and not _older(facts.as_of, identity.email_as_of):
+        _learn_email(identity, user, facts)
+        taken = True
+    if facts.complete and not _older(facts.as_of, identity.profile_as_of):
+        identity.profile_as_of = facts.as_of
+        await _learn_profile(session, identity, user, facts, suggested)
+        taken = True
+    elif not facts.complete and identity.profile_as_of is None:
+        await _learn_profile(session, identity, user, _filled_up(facts, identity), suggested)
+    if session.is_modified(user):
+        user.updated_at = clock.now()
+    await session.flush()
+    return taken
+
+
+def _older(as_of: datetime, known: datetime | None) -> bool:
+    return known is not None and as_of < known
+
+
+def _filled_up(facts: IdentityFacts, identity: Identity) -> IdentityFacts:
+    """Claims beside what is known: a token that leaves out a name does not take it away."""
+    return IdentityFacts(
+        issuer=facts.issuer,
+        subject=facts.subject,
+        as_of=facts.as_of,
+        complete=False,
+        email=facts.email,
+        full_name=facts.full_name or identity.full_name,
+        username=facts.username or identity.username,
+        image_url=facts.image_url or identity.image_url,
+    )
+
+
+def _learn_email(identity: Identity, user: User, facts: IdentityFacts) -> None:
+    verified = facts.email_verified and facts.email is not None
+    if _follows(user.email, identity.email):
+        user.email, user.email_verified = facts.email, verified
+    identity.email, identity.email_verified = facts.email, verified
+    identity.email_as_of = facts.as_of
+
+
+async def _learn_profile(
+    session: Session, identity: Identity, user: User, facts: IdentityFacts, suggested: str | None
+) -> None:
+    if user.full_name_source == "provider" and _follows(user.full_name, identity.full_name):
+        user.full_name = facts.full_name
+    if _follows(user.image_url, identity.image_url):
+        user.image_url = facts.image_url
+    await _learn_username(session, identity, user, facts, suggested)
+    identity.full_name, identity.username, identity.image_url = facts.full_name, facts.username, facts.image_url
+
+
+def _follows(current: str | None, known_of_identity: str | None) -> bool:
+    """With several identities, what an account shows follows the identity it came from."""
+    return current is None or current == known_of_identity
+
+
+async def _learn_username(
+    session: Session, identity: Identity, user: User, facts: IdentityFacts, suggested: str | None
+) -> None:
+    """Replace a placeholder, and go along with the provider's own username where the account's came from there.
+
+    `suggested` is what the identity suggested before these facts.
+    """
+    changed = facts.username not in (None, identity.username)
+    follows = changed and suggested is not None and usernames.is_made_from(suggested, user.username)
+    if user.username_source == "user" or not (follows or user.username_source == "placeholder"):
+        return
+    base = _suggested_username(facts)
+    if base is None or usernames.is_made_from(base, user.username):
+        return
+    for _ in range(_USERNAME_ATTEMPTS):
+        if await queries.accounts.rename(session, user, await usernames.free(session, base)):
+            user.username_source = "provider"
+            return
+
+
+async def delete_identity(session: Session, issuer: str, subject: str) -> bool:
+    """A provider deleted this subject: a tombstone, also for one never seen; an account without identities goes too."""
+    now = clock.now()
+    await queries.accounts.lock_subject(session, issuer, subject)
+    identity = await queries.accounts.identity(session, issuer, subject)
+    if identity is None:
+        session.add(Identity(issuer=issuer, subject=subject, email_verified=False, created_at=now, deleted_at=now))
+        return True
+    if identity.deleted_at is not None:
+        return False
+    identity.deleted_at = now
+    await session.flush()
+    if identity.user_id is not None:
+        user = await queries.accounts.user_for_update(session, identity.user_id)
+        siblings = await queries.accounts.identities(session, identity.user_id)
+        if user is not None and all(sibling.deleted_at is not None for sibling in siblings):
+            user.deleted_at = user.updated_at = now
+    return True
+
+
+async def update_profile(session: Session, actor: Actor, changes: Mapping[str, str | None]) -> None:
+    """The person's own edits: `full_name` (None clears it) and `username`. Providers leave alone what was edited."""
+    user = await queries.accounts.user_for_update(session, actor.user_id)
+    if user is None:
+        raise errors.NotFound("This account does not exist any more.")
+    if "full_name" in changes:
+        user.full_name = changes["full_name"]
+        user.full_name_source = "user"
+    username = changes.get("username")
+    if username is not None and username != user.username:
+        if not await queries.accounts.rename(session, user, username):
+            raise errors.Conflict(f"The username {username} is taken. Pick another one.")
+        user.username_source = "user"
+    user.updated_at = clock.now()
+
+
+async def set_disabled(session: Session, user_id: UUID, *, disabled: bool) -> None:
+    """Shut an account out, or let it in again; nothing of it is lost."""
+    user = await queries.accounts.user_for_update(session, user_id)
+    if user is None:
+        raise errors.NotFound("There is no such user.")
+    if disabled != (user.disabled_at is not None):
+        user.disabled_at = clock.now() if disabled else None
+        user.updated_at = clock.now()

@@ -1,0 +1,1 @@
+"""What we ask of others: a client with timeouts and typed answers per service. No rules and no rows."""
