@@ -1,0 +1,183 @@
+"""From a request's credential to the account behind it. Verifying tokens is the verifier's business."""
+
+import asyncio
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import clock
+import domain
+import errors
+from auth.credentials import ApiKeySecret, BearerToken, Headers, credential_of
+from auth.last_use import LastUse
+from auth.verifier import VerifiedToken, Verifier
+from db import queries
+from db.session import Database, Row
+from domain.accounts import IdentityFacts, Terms
+from domain.actor import Actor
+from domain.enrichment import Enrichment
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What decides which credentials count and who is let in."""
+
+    allowed_origins: Sequence[str]
+    user_header: bool
+    invite_required: bool
+
+
+class Authenticator:
+    """Turns the headers of requests into callers; one for the whole application."""
+
+    def __init__(
+        self, database: Database, verifier: Verifier, *, gate: Gate, terms: Terms, enrichment: Enrichment | None
+    ) -> None:
+        self.database = database
+        self.gate = gate
+        self.terms = terms
+        self.enrichment = enrichment
+        self.last_use = LastUse(database)
+        self._verifier = verifier
+
+    async def caller(self, headers: Headers) -> "Caller":
+        """Who sends these headers; `InvalidCredential` when a credential is there and does not hold.
+
+        A token is verified without the database; its account is looked up when somebody asks for it.
+        """
+        credential = credential_of(
+            headers, allowed_origins=self.gate.allowed_origins, user_header=self.gate.user_header
+        )
+        match credential:
+            case None:
+                return Caller(self, None)
+            case BearerToken():
+                return Caller(self, await self._verified(credential))
+            case ApiKeySecret():
+                return Caller(self, await self._key(credential))
+            case _:
+                return Caller(self, _uuid(credential.user_id))
+
+    async def _verified(self, bearer: BearerToken) -> VerifiedToken:
+        refusal: errors.InvalidCredential | None = None
+        for token in bearer.candidates:
+            try:
+                return await self._verifier.verify(token, from_cookie=bearer.from_cookie)
+            except errors.InvalidCredential as error:
+                refusal = refusal or error
+        raise refusal or errors.InvalidCredential("The request carries no token.")
+
+    async def _key(self, credential: ApiKeySecret) -> "KeyHolder":
+        digest = domain.api_keys.digest(credential.secret)
+        row = await self.database.row(queries.api_keys.standing(digest))
+        if row is None or not hmac.compare_digest(row.digest, digest):
+            raise errors.InvalidCredential("This API key is unknown. Check that it was copied whole.")
+        now = clock.now()
+        if row.revoked_at is not None:
+            raise errors.InvalidCredential("This API key was revoked. Create a new one.")
+        if row.expires_at is not None and row.expires_at <= now:
+            raise errors.InvalidCredential("This API key has expired. Create a new one.")
+        self.last_use.note(row.key_id, row.last_used_at)
+        return KeyHolder(row.id, frozenset(row.scopes))
+
+
+@dataclass(frozen=True, slots=True)
+class KeyHolder:
+    """The owner of an API key that holds, and what the key allows."""
+
+    user_id: UUID
+    scopes: frozenset[str]
+
+
+Proof = VerifiedToken | KeyHolder | UUID | None
+
+
+class Caller:
+    """Who asks, in one request. The account is read once, when first asked for, and again after `forget`."""
+
+    def __init__(self, authenticator: Authenticator, proof: Proof) -> None:
+        self._authenticator = authenticator
+        self._proof = proof
+        self._actor: Actor | None = None
+        self._lock = asyncio.Lock()
+
+    async def actor(self) -> Actor:
+        """The account in good standing; `Unauthenticated` for nobody, `AccountDisabled` for one that is shut out."""
+        if self._actor is None:
+            async with self._lock:
+                if self._actor is None:
+                    self._actor = await self._resolve()
+        return self._actor
+
+    def forget(self) -> None:
+        """What a mutation has changed must be seen by the next one of the same document."""
+        self._actor = None
+
+    async def _resolve(self) -> Actor:
+        match self._proof:
+            case None:
+                raise errors.Unauthenticated("Sign in first: send a token as Authorization: Bearer <token>.")
+            case VerifiedToken() as token:
+                return self._admitted(await self._standing_of(token), None)
+            case KeyHolder(user_id, scopes):
+                return self._admitted(await self._standing_of_user(user_id), scopes)
+            case UUID() as user_id:
+                return self._admitted(await self._standing_of_user(user_id), None)
+
+    async def _standing_of_user(self, user_id: UUID) -> Row:
+        row = await self._authenticator.database.row(queries.accounts.standing_of_user(user_id))
+        if row is None:
+            raise errors.Unauthenticated("There is no such account.")
+        return row
+
+    async def _standing_of(self, token: VerifiedToken) -> Row:
+        """The account of a token's subject, made at first sight; a newer address in the token is taken over."""
+        services = self._authenticator
+        select = queries.accounts.standing_of_identity(token.issuer, token.subject)
+        row = await services.database.row(select)
+        if row is None or _says_more(token, row):
+            async with services.database.transaction() as session:
+                await domain.accounts.merge(session, _facts(token), services.terms)
+            row = await services.database.row(select)
+        if row is None or row.id is None or row.identity_deleted_at is not None:
+            raise errors.AccountDisabled("This account was deleted.")
+        if services.enrichment and token.kind == "clerk" and row.profile_as_of is None:
+            services.enrichment.request(token.subject)
+        return row
+
+    def _admitted(self, row: Row, scopes: frozenset[str] | None) -> Actor:
+        if row.deleted_at is not None:
+            raise errors.AccountDisabled("This account was deleted.")
+        if row.disabled_at is not None:
+            raise errors.AccountDisabled("This account is disabled. Ask whoever runs this service.")
+        invited = row.invite_validated or not self._authenticator.gate.invite_required
+        return Actor(user_id=row.id, tier=row.tier, invited=invited, scopes=scopes)
+
+
+def _says_more(token: VerifiedToken, row: Row) -> bool:
+    if row.id is None or row.identity_deleted_at is not None or token.email is None:
+        return False
+    same = (token.email, token.email_verified) == (row.identity_email, row.identity_email_verified)
+    return not same and (row.email_as_of is None or _facts(token).as_of > row.email_as_of)
+
+
+def _facts(token: VerifiedToken) -> IdentityFacts:
+    return IdentityFacts(
+        issuer=token.issuer,
+        subject=token.subject,
+        as_of=token.issued_at or clock.now(),
+        complete=False,
+        email=token.email,
+        email_verified=token.email_verified,
+        full_name=token.full_name,
+        username=token.username,
+        image_url=token.image_url,
+    )
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise errors.InvalidCredential("X-User-Id is not the id of a user: write it as a UUID.") from None
