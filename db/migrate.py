@@ -50,10 +50,7 @@ async def migrate(url: str, to: str = "head") -> Status:
 
     Two that migrate at once take turns; the second finds nothing left to do.
     """
-    scripts = _scripts()
-    target = scripts.get_current_head() if to == "head" else None if to == "base" else to
-    if target is not None and target not in _names(scripts):
-        raise ValueError(f"no revision {to}; `gatehouse migrate status` lists them.")
+    target = _revision(to)
     engine = create_async_engine("postgresql+asyncpg://", connect_args={"dsn": dsn(url)}, poolclass=NullPool)
     with unavailable_when_out_of_reach():
         async with engine.connect() as connection:
@@ -71,17 +68,27 @@ def _move(connection: Connection, target: str | None) -> None:
     (command.downgrade if down else command.upgrade)(config, target or "base")
 
 
+def _revision(to: str) -> str | None:
+    """The revision that is meant by `head`, `base` or its own name; None for `base`."""
+    names = _names(_scripts())
+    if to in ("head", "base"):
+        return names[-1] if to == "head" else None
+    if to not in names:
+        raise ValueError(f"no revision {to}; `gatehouse migrate status` lists them.")
+    return to
+
+
 def _names(scripts: ScriptDirectory) -> list[str]:
     """Every revision, oldest first."""
     return [script.revision for script in scripts.walk_revisions()][::-1]
 
 
 def sql(to: str = "head") -> str:
-    """The statements from nothing to `to`, for those who run them by hand."""
+    """The statements from nothing to `to`, for those who run them by hand; `ValueError` as above."""
     output = io.StringIO()
     config = _config()
     config.output_buffer = output
-    command.upgrade(config, to, sql=True)
+    command.upgrade(config, _revision(to) or "base", sql=True)
     return output.getvalue()
 
 

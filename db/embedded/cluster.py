@@ -22,6 +22,7 @@ _log = logging.getLogger(__name__)
 # Crash recovery replays up to max_wal_size (1 GB) of changes: seconds as a rule, more on a slow disk.
 _READY_SECONDS = 120.0
 _QUIET_SECONDS = 3.0
+_ORPHAN_SECONDS = 5.0
 _LOG_BYTES = 5_000_000
 # C.UTF-8 by Postgres itself: that of the C library differs between machines, and macOS has none.
 _INITDB = (
@@ -123,7 +124,7 @@ class EmbeddedPostgres:
             _log.warning("Stopping the Postgres that an earlier process left in %s", data)
             end_processes(data)
         for interrupted in base.glob("data.new-*"):
-            shutil.rmtree(interrupted, ignore_errors=True)
+            _remove(interrupted)
         if not data.exists():
             self._initialise(data, binaries, account)
         _check(data, account)
@@ -216,6 +217,14 @@ def _check(data: Path, account: Account) -> None:
         raise EmbeddedPostgresError(
             f"{data} belongs to user {owner}, but Postgres would run as {account.uid}: start it as that user."
         )
+
+
+def _remove(folder: Path) -> None:
+    """Delete a folder in which an orphaned initdb may still write for a moment; without its files it soon ends."""
+    deadline = time.monotonic() + _ORPHAN_SECONDS
+    while folder.exists() and time.monotonic() < deadline:
+        shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(0.02)
 
 
 def _sync(folder: Path) -> None:
