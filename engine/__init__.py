@@ -1,0 +1,18 @@
+"""How a document is answered, for any Strawberry schema: documents, limits, execution. Knows no transport, no noun."""
+
+from engine.answers import Answer, Executed, InputFault, Reason, Refused
+from engine.documents import Limits
+from engine.execution import Engine, GraphQLRequest
+from engine.strings import unstorable_strings
+
+__all__ = [
+    "Answer",
+    "Engine",
+    "Executed",
+    "GraphQLRequest",
+    "InputFault",
+    "Limits",
+    "Reason",
+    "Refused",
+    "unstorable_strings",
+]

@@ -1,0 +1,51 @@
+"""What the engine gives back: a request that ran, or one refused before anything ran. Not how they look on the wire."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, NamedTuple
+
+from graphql import GraphQLError
+
+
+class Reason(Enum):
+    """Why a request was refused."""
+
+    PARSE = "the document is not GraphQL"
+    VALIDATION = "the document does not fit the schema"
+    COMPLEXITY = "the document costs too much"
+    OPERATION = "no operation, or no single one, is meant"
+    OPERATION_TYPE = "operations of this type are not served here"
+    INPUT = "a value does not fit"
+
+
+class InputFault(NamedTuple):
+    """One fault of the values sent: where (`input.name`, `ids[0]`) and what is wrong."""
+
+    path: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A request error: nothing ran, so the response has no `data` entry (GraphQL specification, section 7.1)."""
+
+    reason: Reason
+    errors: Sequence[GraphQLError]
+    faults: tuple[InputFault, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """The operation ran. `data` is null where an error reached the root."""
+
+    data: dict[str, Any] | None
+    errors: Sequence[GraphQLError] = ()
+
+
+Answer = Executed | Refused
+
+
+def refuse(reason: Reason, message: str) -> Refused:
+    """Refuse with one error of ours."""
+    return Refused(reason, (GraphQLError(message),))

@@ -1,0 +1,154 @@
+"""GraphQL over HTTP: which request is answered how (graphql.github.io/graphql-over-http). Not what a request does."""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+import structlog
+from graphql import OperationType
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from engine import Answer, Engine, Executed, GraphQLRequest, Reason, Refused
+from errors import AppError, InvalidCredential, ServiceUnavailable
+from resolvers import rendering
+from resolvers.negotiation import GRAPHQL_JSON, HTML, JSON, preferred
+from resolvers.request import BadRequest, MethodNotAllowed, NotAcceptable, read_request
+
+_log = structlog.get_logger(__name__)
+
+MakeContext = Callable[[Request], Awaitable[object]]
+
+_OPERATIONS = {"GET": (OperationType.QUERY,), "POST": (OperationType.QUERY, OperationType.MUTATION)}
+_CLIENT_LEFT = 499  # nobody reads it; the log does
+# An answer is for one caller and one Accept; a page that holds tokens is nobody's frame.
+_HEADERS = {"Cache-Control": "no-store", "Vary": "Accept"}
+_PAGE_HEADERS = {**_HEADERS, "Content-Security-Policy": "frame-ancestors 'none'"}
+
+
+class GraphQLEndpoint:
+    """The ASGI application at /graphql.
+
+    `make_context` says who asks and may refuse the whole request with an `AppError`. `max_body` is in bytes. `timeout`
+    bounds context and execution, `body_timeout` the reading of the body, both in seconds. What runs too long, or for a
+    caller who has left, is cancelled and waited for; mutations as well: their transaction rolls back, and the
+    idempotency key makes the retry safe.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        make_context: MakeContext,
+        *,
+        graphiql_html: str | None = None,
+        max_body: int = 1024 * 1024,
+        timeout: float = 30,
+        body_timeout: float = 10,
+    ) -> None:
+        self._engine = engine
+        self._make_context = make_context
+        self._graphiql_html = graphiql_html
+        self._max_body = max_body
+        self._timeout = timeout
+        self._body_timeout = body_timeout
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        response = await self._respond(request, _request_id(request))
+        await response(scope, receive, send)
+
+    async def _respond(self, request: Request, request_id: str) -> Response:
+        media_type = JSON
+        try:
+            media_type = self._media_type(request)
+            if media_type == HTML:
+                return HTMLResponse(self._graphiql_html, headers=_PAGE_HEADERS)
+            asked = await read_request(request, max_body=self._max_body, timeout=self._body_timeout)
+            answer = await self._answer(request, asked)
+            return _response(answer, media_type, request_id, is_get=request.method == "GET")
+        except ClientDisconnect:
+            return Response(status_code=_CLIENT_LEFT)
+        except Exception as error:  # noqa: BLE001 - the edge: whatever it is becomes a GraphQL error
+            return _refusal(rendering.mask(error, request_id), media_type)
+
+    def _media_type(self, request: Request) -> str:
+        if request.method not in _OPERATIONS:
+            raise MethodNotAllowed("GraphQL is served by GET, for queries, and by POST.")
+        # JSON before the newer type: a caller who says nothing, or */*, may rely on the status 200 of old.
+        offers = [JSON, GRAPHQL_JSON]
+        if request.method == "GET" and self._graphiql_html is not None:
+            offers.append(HTML)
+        chosen = preferred(",".join(request.headers.getlist("accept")), offers)
+        if chosen is None:
+            raise NotAcceptable(f"Accept {GRAPHQL_JSON} or {JSON}.")
+        return chosen
+
+    async def _answer(self, request: Request, asked: GraphQLRequest) -> Answer:
+        """Execute for as long as time and the caller's patience last."""
+        deadline = asyncio.timeout(self._timeout)
+        watch = asyncio.create_task(_expire_on_disconnect(request.receive, deadline))
+        try:
+            async with deadline:
+                context = await self._make_context(request)
+                return await self._engine.execute(asked, context, operations=_OPERATIONS[request.method])
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            if watch.done():
+                raise ClientDisconnect from None
+            _log.warning("execution.timed_out", operation=(asked.operation_name or "")[:100], seconds=self._timeout)
+            raise ServiceUnavailable(f"The answer took longer than {self._timeout:g} seconds.") from None
+        finally:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+
+
+async def _expire_on_disconnect(receive: Receive, deadline: asyncio.Timeout) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    deadline.reschedule(0)
+
+
+def _response(answer: Answer, media_type: str, request_id: str, *, is_get: bool) -> Response:
+    if isinstance(answer, Executed):
+        rendered = rendering.render_executed(answer, request_id)
+        body = {"errors": rendered, "data": answer.data} if rendered else {"data": answer.data}
+        wait = rendering.retry_after(rendered)
+        return _json(body, HTTPStatus.OK, media_type, {"Retry-After": str(wait)} if wait is not None else {})
+    status, headers = _status_of(answer, media_type, is_get=is_get)
+    return _json({"errors": rendering.render_refused(answer)}, status, media_type, headers)
+
+
+def _status_of(refused: Refused, media_type: str, *, is_get: bool) -> tuple[int, Mapping[str, str]]:
+    """A request error is 400, but 200 as application/json, whose readers take other statuses for a proxy's."""
+    if refused.reason is Reason.OPERATION_TYPE and is_get:
+        return HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": "POST"}
+    return (HTTPStatus.OK if media_type == JSON else HTTPStatus.BAD_REQUEST), {}
+
+
+def _refusal(error: AppError, media_type: str) -> Response:
+    """The answer where one error is the whole of it."""
+    headers = dict(error.headers) if isinstance(error, BadRequest) else {}
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        # RFC 6750, section 3.1: without a credential the challenge names no error.
+        sent = isinstance(error, InvalidCredential)
+        headers["WWW-Authenticate"] = 'Bearer error="invalid_token"' if sent else "Bearer"
+    rendered = [rendering.render(error)]
+    wait = rendering.retry_after(rendered)
+    if wait is not None:
+        headers["Retry-After"] = str(wait)
+    return _json({"errors": rendered}, error.status, media_type, headers)
+
+
+def _json(body: Mapping[str, Any], status: int, media_type: str, headers: Mapping[str, str]) -> Response:
+    return Response(orjson.dumps(body), status, {**_HEADERS, **headers, "Content-Type": f"{media_type}; charset=utf-8"})
+
+
+def _request_id(request: Request) -> str:
+    """The id the log has, given by the middleware; one of our own where there is none."""
+    known = request.scope.get("state", {}).get("request_id")
+    return str(known) if known else uuid.uuid4().hex
