@@ -1,0 +1,171 @@
+"""create_app(settings): routes, middleware, lifespan. Nothing is decided here."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+import errors
+import logs
+from auth.context import Authenticator, Gate
+from auth.issuers import Kind, issuers_from
+from auth.local_issuer import ISSUERS, LocalIssuer
+from auth.verifier import Verifier
+from db import migrate
+from db.session import Database
+from domain.accounts import Terms
+from domain.enrichment import Enrichment
+from engine import Engine
+from integrations.clerk import ClerkApi
+from middleware import RequestLog, not_served
+from resolvers.endpoint import GraphQLEndpoint
+from resolvers.graphiql import graphiql_page
+from resolvers.root import schema
+from schema.context import Context, Services
+from sealing import Sealer
+from settings import Settings, SettingsError
+from webhooks.clerk import ClerkWebhook
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What lives as long as the application."""
+
+    database: Database
+    http: httpx.AsyncClient
+    verifier: Verifier
+    authenticator: Authenticator
+    enrichment: Enrichment | None
+    local: LocalIssuer | None
+    terms: Terms
+
+
+def create_app(settings: Settings) -> Starlette:
+    """The whole application. Connects to nothing before its lifespan begins."""
+    parts = _parts(settings)
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(parts.database.close)
+            stack.push_async_callback(parts.http.aclose)
+            stack.push_async_callback(parts.verifier.aclose)
+            stack.push_async_callback(parts.authenticator.last_use.drain)
+            if parts.enrichment:
+                await stack.enter_async_context(parts.enrichment.running())
+            yield
+
+    app = Starlette(
+        routes=_routes(settings, parts),
+        lifespan=lifespan,
+        middleware=_middleware(settings),
+        exception_handlers={HTTPException: not_served},
+    )
+    app.state.database = parts.database
+    app.state.head = migrate.head()
+    return app
+
+
+def create() -> Starlette:
+    """The application of one worker process of `gatehouse serve`, from the environment alone."""
+    settings = Settings.load(_env_file=None)
+    logs.configure(settings.log_level)
+    return create_app(settings)
+
+
+def _parts(settings: Settings) -> _Parts:
+    if settings.database_url is None:
+        raise SettingsError("DATABASE_URL: not set; `gatehouse dev` brings a Postgres of its own.")
+    database = Database(
+        settings.database_url.get_secret_value(), pooled_by_others=settings.database_direct_url is not None
+    )
+    key = settings.api_key_encryption_key
+    terms = Terms(settings.trial_days, Sealer(key.get_secret_value()) if key else None)
+    http = httpx.AsyncClient(follow_redirects=False)
+    local = LocalIssuer(settings.gatehouse_home / "issuer") if settings.local_issuer else None
+    verifier = Verifier([*issuers_from(settings, http), *(local.issuers() if local else ())])
+    enrichment = None
+    if settings.clerk_secret_key and settings.clerk_issuer_url:
+        api = ClerkApi(http, settings.clerk_secret_key.get_secret_value(), settings.clerk_api_url)
+        enrichment = Enrichment(database, api, issuer=settings.clerk_issuer_url, terms=terms)
+    gate = Gate(settings.allowed_origins, settings.dev_user_header_enabled, settings.invite_code_enabled)
+    authenticator = Authenticator(database, verifier, gate=gate, terms=terms, enrichment=enrichment)
+    return _Parts(database, http, verifier, authenticator, enrichment, local, terms)
+
+
+def _routes(settings: Settings, parts: _Parts) -> list[BaseRoute]:
+    services = Services(database=parts.database, sealer=parts.terms.sealer, beta_code=settings.beta_invite_code)
+
+    async def context_of(request: Request) -> Context:
+        return Context(caller=await parts.authenticator.caller(request.headers), services=services)
+
+    graphql = GraphQLEndpoint(
+        Engine(schema, introspection=settings.introspection),
+        context_of,
+        graphiql_html=graphiql_page() if settings.graphiql else None,
+    )
+    issuer = settings.clerk_issuer_url or (ISSUERS["clerk"] if parts.local else None)
+    clerk = ClerkWebhook(parts.database, secrets=settings.webhook_secrets, issuer=issuer, terms=parts.terms)
+    routes: list[BaseRoute] = [
+        Route("/graphql", graphql),
+        Route("/webhooks/clerk", clerk),
+        Route("/api/webhooks/clerk", clerk),
+        Route("/health", health),
+        Route("/ready", ready),
+    ]
+    if settings.graphiql:
+        routes.append(Route("/", lambda _: RedirectResponse("/graphql")))
+    return routes + (_local_issuer_routes(parts.local) if parts.local else [])
+
+
+def _middleware(settings: Settings) -> list[Middleware]:
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=list(settings.allowed_origins),
+        allow_credentials=True,
+        allow_methods=["GET", "POST"],
+        allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-Id"],
+        expose_headers=["X-Request-Id", "Retry-After"],
+        max_age=600,
+    )
+    return [Middleware(RequestLog), cors]
+
+
+async def health(_request: Request) -> Response:
+    """The process lives."""
+    return JSONResponse({"status": "ok"})
+
+
+async def ready(request: Request) -> Response:
+    """The database answers, and its tables are those this code was written for."""
+    try:
+        revision = await request.app.state.database.revision()
+    except errors.ServiceUnavailable as error:
+        return JSONResponse({"status": "unavailable", "detail": error.message}, 503)
+    if revision != request.app.state.head:
+        detail = "The tables are at another revision than this code: run `gatehouse migrate`."
+        return JSONResponse({"status": "unavailable", "detail": detail}, 503)
+    return JSONResponse({"status": "ready"})
+
+
+def _local_issuer_routes(local: LocalIssuer) -> list[BaseRoute]:
+    def discovery(kind: Kind) -> Callable[[Request], Response]:
+        return lambda request: JSONResponse(local.discovery(kind, str(request.base_url)))
+
+    def jwks(kind: Kind) -> Callable[[Request], Response]:
+        return lambda _request: JSONResponse(local.jwks(kind), headers={"Cache-Control": "public, max-age=60"})
+
+    routes: list[BaseRoute] = []
+    for kind, issuer in ISSUERS.items():
+        path = httpx.URL(issuer).path
+        routes.append(Route(f"{path}/.well-known/openid-configuration", discovery(kind)))
+        routes.append(Route(f"{path}/.well-known/jwks.json", jwks(kind)))
+    return routes

@@ -1,0 +1,131 @@
+"""The way of every mutation, in one place (CONTRACT section 7). What a mutation does is for its rule in domain."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, get_args, get_type_hints
+
+import strawberry
+from strawberry.permission import BasePermission
+
+import clock
+import errors
+from db import queries
+from db.models import IdempotencyRecord
+from db.session import Session
+from domain.actor import Actor
+from domain.refusal import Refused
+from schema.context import Info, Services
+from schema.inputs import MutationInput
+from schema.payloads import Payload
+
+KEPT_FOR = timedelta(hours=24)
+TWIN_WAIT_SECONDS = 10.0
+
+_Effect = Callable[..., Awaitable[Payload | Refused]]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the effect of a mutation gets: the caller, and the transaction that ends with it."""
+
+    session: Session
+    actor: Actor
+    services: Services
+
+
+def mutation(*guards: type[BasePermission], description: str) -> Callable[[_Effect], Any]:
+    """Declare a root field: `async def field(self, work: Work, input: XInput) -> XPayload`, or `-> XPayload | Refused`.
+
+    Guards (credential, account, invite or scope) come first, then the check of the input, then one transaction with
+    the idempotency look-up, the effect and its record. An effect that raises leaves nothing behind; one that returns
+    `Refused` leaves its evidence.
+    """
+
+    def declare(effect: _Effect) -> Any:
+        hints = get_type_hints(effect)
+        answers = get_args(hints["return"]) or (hints["return"],)
+        (payload_type,) = (answer for answer in answers if answer is not Refused)
+
+        async def resolve(self: Any, info: Info, input: MutationInput) -> Payload:
+            actor = await info.context.caller.actor()
+            input.check()
+            attempt = _Attempt(effect.__name__, input, actor, info.context.services, payload_type)
+            result = await attempt.outcome(lambda work: effect(self, work, input))
+            info.context.caller.forget()
+            info.context.read.forget()
+            if isinstance(result, Refused):
+                raise result.error
+            return result
+
+        resolve.__name__ = effect.__name__
+        resolve.__annotations__ = {"info": Info, "input": hints["input"], "return": payload_type}
+        return strawberry.mutation(resolver=resolve, permission_classes=list(guards), description=description)
+
+    return declare
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """One call of a mutation by one caller."""
+
+    field: str
+    input: MutationInput
+    actor: Actor
+    services: Services
+    payload_type: type[Payload]
+
+    async def outcome(self, effect: Callable[[Work], Awaitable[Payload | Refused]]) -> Payload | Refused:
+        """Do the work, or return what it came to before; a twin at work under the same key is waited for."""
+        deadline, pause = time.monotonic() + TWIN_WAIT_SECONDS, 0.02
+        while True:
+            async with self.services.database.transaction() as session:
+                ours = await self._is_ours(session)
+                # Looked up by those who wait as well: once it is there, none of them needs the claim any more.
+                earlier = await self._earlier(session)
+                if earlier is not None:
+                    return earlier
+                if ours:
+                    result = await effect(Work(session, self.actor, self.services))
+                    if not isinstance(result, Refused):
+                        await self._record(session, result)
+                    return result
+            # Waiting outside the transaction: however many twins there are, they hold no connection of the pool.
+            if time.monotonic() > deadline:
+                raise errors.Conflict("The same request is still being worked on. Retry with the same key in a moment.")
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 0.5)
+
+    async def _is_ours(self, session: Session) -> bool:
+        key = self.input.idempotency_key
+        return key is None or await queries.idempotency.claim(session, self.actor.user_id, self.field, key)
+
+    async def _earlier(self, session: Session) -> Payload | None:
+        key, caller = self.input.idempotency_key, self.actor.user_id
+        if key is None:
+            return None
+        record = await queries.idempotency.record_of(session, caller, self.field, key, clock.now())
+        if record is None:
+            return None
+        if record.input_digest != self.input.digest():
+            raise errors.IdempotencyKeyReused("This idempotency key was used with another input. Take a new key.")
+        return self.payload_type.replay(record.outcome)
+
+    async def _record(self, session: Session, payload: Payload) -> None:
+        if self.input.idempotency_key is None:
+            return
+        now = clock.now()
+        await queries.idempotency.forget_expired(session, self.actor.user_id, now)
+        session.add(
+            IdempotencyRecord(
+                user_id=self.actor.user_id,
+                field=self.field,
+                key=self.input.idempotency_key,
+                input_digest=self.input.digest(),
+                outcome=payload.outcome(),
+                created_at=now,
+                expires_at=now + KEPT_FOR,
+            )
+        )

@@ -1,0 +1,31 @@
+"""The roots, joined by inheritance, and the executable schema. Fields are in the module of their noun."""
+
+from datetime import datetime
+
+import strawberry
+from strawberry.schema.config import StrawberryConfig
+
+from resolvers.accounts import AccountsMutation, AccountsQuery
+from resolvers.api_keys import ApiKeysMutation
+from resolvers.nodes import NodesQuery
+from schema.accounts import User
+from schema.api_keys import ApiKey
+from schema.scalars import DATE_TIME
+
+
+@strawberry.type(description="Everything that can be read.")
+class Query(AccountsQuery, NodesQuery):
+    pass
+
+
+@strawberry.type(description="Everything that can be changed.")
+class Mutation(AccountsMutation, ApiKeysMutation):
+    pass
+
+
+schema = strawberry.Schema(
+    query=Query,
+    mutation=Mutation,
+    types=[User, ApiKey],
+    config=StrawberryConfig(scalar_map={datetime: DATE_TIME}),
+)

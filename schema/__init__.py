@@ -1,0 +1,1 @@
+"""Nouns the client sees: types, inputs, payloads. No SQL, no rules."""

@@ -1,0 +1,111 @@
+"""The account as its owner sees it, and the inputs and payloads of its mutations."""
+
+import math
+import re
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import strawberry
+
+import clock
+from db import queries
+from db.models import USERNAME, USERNAME_RULE
+from errors import Faults, NotFound
+from schema.api_keys import ApiKey
+from schema.context import Info
+from schema.inputs import MutationInput, check_text
+from schema.node import Node
+from schema.payloads import Payload
+
+MAX_INVITE_CODE = 100
+MAX_FULL_NAME = 200
+
+
+@strawberry.type(description="The trial that a new account begins with.")
+class Trial:
+    ends_at: datetime = strawberry.field(description="When it ends, or ended.")
+
+    @strawberry.field(description="Days that are left, a begun one counted whole; 0 once it has ended.")
+    def days_remaining(self) -> int:
+        return max(0, math.ceil((self.ends_at - clock.now()) / timedelta(days=1)))
+
+    @strawberry.field(description="Whether it is still running.")
+    def active(self) -> bool:
+        return clock.now() < self.ends_at
+
+
+@strawberry.type(description="An account, as its owner sees it.")
+class User(Node):
+    email: str | None = strawberry.field(description="The address, once the provider has told it.")
+    full_name: str | None = strawberry.field(description="The name, from the provider or as edited.")
+    username: str | None = strawberry.field(description="Unique over all accounts; lower case.")
+    image_url: str | None = strawberry.field(description="A picture at the provider.")
+    tier: str = strawberry.field(description="The stored tier, such as free, paid or enterprise.")
+    invite_validated: bool = strawberry.field(description="Whether an invite code has let this account in.")
+    trial_ends_at: strawberry.Private[datetime]
+    created_at: datetime = strawberry.field(description="When the account was first seen.")
+
+    @strawberry.field(description="The trial that the account began with.")
+    def trial(self) -> Trial | None:
+        return Trial(ends_at=self.trial_ends_at)
+
+    @strawberry.field(description="The API keys: working ones first, newest first, at most 100.")
+    async def api_keys(self, info: Info) -> list[ApiKey]:
+        rows = await info.context.read.children(queries.api_keys.OF_USER, self.pk)
+        return [ApiKey.from_row(row) for row in rows]
+
+
+async def own_user(info: Info) -> User:
+    """The caller's own account; it can only be gone if it went during this request."""
+    actor = await info.context.caller.actor()
+    row = await info.context.read.row(queries.accounts.profile(actor.user_id))
+    if row is None:
+        raise NotFound("This account does not exist any more.")
+    return User.from_row(row)
+
+
+@strawberry.type(description="The account that was let in.")
+class ValidateInvitePayload(Payload):
+    user_id: strawberry.Private[UUID]
+
+    @strawberry.field(description="The account, with inviteValidated true.")
+    async def user(self, info: Info) -> User:
+        return await own_user(info)
+
+
+@strawberry.type(description="The account after the change.")
+class UpdateProfilePayload(Payload):
+    user_id: strawberry.Private[UUID]
+
+    @strawberry.field(description="The account.")
+    async def user(self, info: Info) -> User:
+        return await own_user(info)
+
+
+@strawberry.input(description="An invite code.")
+class ValidateInviteInput(MutationInput):
+    code: str = strawberry.field(description="The code, in any case; blanks around it do not count.")
+
+    def check_fields(self, faults: Faults) -> None:
+        check_text(faults, "code", self.code, longest=MAX_INVITE_CODE)
+
+
+@strawberry.input(description="What to change; what is left out stays as it is.")
+class UpdateProfileInput(MutationInput):
+    full_name: str | None = strawberry.field(
+        default=strawberry.UNSET, description="1 to 200 characters; null clears it. Providers leave it alone then."
+    )
+    username: str | None = strawberry.field(
+        default=strawberry.UNSET,
+        description=USERNAME_RULE,
+    )
+
+    def check_fields(self, faults: Faults) -> None:
+        changes = self.given()
+        faults.unless(bool(changes), "input", "Something to change: fullName, username or both.")
+        if changes.get("full_name") is not None:
+            check_text(faults, "full_name", changes["full_name"], longest=MAX_FULL_NAME)
+        if "username" in changes:
+            username = changes["username"]
+            fits = username is not None and re.fullmatch(USERNAME, username)
+            faults.unless(bool(fits), "input.username", USERNAME_RULE)
