@@ -1,0 +1,166 @@
+"""`gatehouse token`, `gatehouse users` and `gatehouse invites`."""
+
+import asyncio
+import re
+import secrets
+from datetime import datetime, timedelta
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+import clock
+import domain
+import errors
+from auth.issuers import Kind
+from auth.local_issuer import LocalIssuer
+from cli import environment
+from cli.output import show
+from db import queries
+from db.models import User
+from db.session import Session
+from domain.personas import PERSONAS, Persona
+
+users = typer.Typer(help="Look at accounts, shut them out, let them in.", no_args_is_help=True)
+invites = typer.Typer(help="Hand out invite codes.", no_args_is_help=True)
+
+
+def duration(text: str) -> timedelta:
+    """`90s`, `30m`, `8h` or `7d`."""
+    found = re.fullmatch(r"([0-9]{1,6})([smhd])", text)
+    if not found:
+        raise typer.BadParameter("write a number and s, m, h or d, such as 8h.")
+    unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[found[2]]
+    return timedelta(**{unit: int(found[1])})
+
+
+_TIME = typer.Option(metavar="TIME", help="Such as 90s, 30m, 8h or 30d.")
+Who = Annotated[str, typer.Argument(help="An id, email, username or subject.")]
+
+
+def add_to(command: typer.Typer) -> None:
+    command.command()(token)
+    command.add_typer(users, name="users")
+    command.add_typer(invites, name="invites")
+
+
+def token(
+    persona: Annotated[str, typer.Option("--as", help=f"One of {', '.join(PERSONAS)}.")],
+    expires: Annotated[str, _TIME] = "1h",
+    issuer: Annotated[Kind, typer.Option(help="Whose form the token has.")] = "clerk",
+) -> None:
+    """Print a token of the local issuer, and nothing else. Development only."""
+    if persona not in PERSONAS:
+        raise typer.BadParameter(f"one of {', '.join(PERSONAS)}.", param_hint="--as")
+    local = environment.local_issuer(environment.load())
+    typer.echo(token_of(local, PERSONAS[persona], duration(expires), issuer))
+
+
+def token_of(local: LocalIssuer, who: Persona, expires: timedelta, kind: Kind = "clerk") -> str:
+    """A token of the local issuer that speaks for a persona."""
+    return local.sign(kind, who.subject, expires_in=expires, email=who.email, full_name=who.full_name)
+
+
+async def _one(session: Session, who: str) -> User:
+    found = await queries.accounts.find_users(session, who)
+    if len(found) != 1:
+        some = "Nobody" if not found else f"{len(found)} accounts"
+        raise errors.NotFound(f"{some} with the id, email, username or subject {who}.")
+    return found[0]
+
+
+@users.command("show")
+def show_user(who: Who) -> None:
+    """Show an account and its identities."""
+
+    async def run() -> None:
+        async with environment.database(environment.load()) as database, database.transaction() as session:
+            user = await _one(session, who)
+            table = Table(box=None, show_header=False)
+            for name in ("id", "email", "email_verified", "full_name", "username", "tier", "invite_validated"):
+                table.add_row(name, _shown(getattr(user, name)))
+            for name in ("trial_ends_at", "disabled_at", "deleted_at", "created_at", "updated_at"):
+                table.add_row(name, _shown(getattr(user, name)))
+            for identity in await queries.accounts.identities(session, user.id):
+                state = " (deleted)" if identity.deleted_at else ""
+                table.add_row("identity", f"{identity.issuer} {identity.subject}{state}")
+            show(table)
+
+    asyncio.run(run())
+
+
+@users.command()
+def disable(who: Who) -> None:
+    """Shut an account out. Nothing of it is lost."""
+    _set_disabled(who, disabled=True)
+
+
+@users.command()
+def enable(who: Who) -> None:
+    """Let an account in again."""
+    _set_disabled(who, disabled=False)
+
+
+def _set_disabled(who: str, *, disabled: bool) -> None:
+    async def run() -> None:
+        async with environment.database(environment.load()) as database, database.transaction() as session:
+            user = await _one(session, who)
+            await domain.accounts.set_disabled(session, user.id, disabled=disabled)
+            typer.echo(f"{user.username} is {'disabled' if disabled else 'enabled'}.")
+
+    asyncio.run(run())
+
+
+@invites.command("create")
+def create_invite(
+    code: Annotated[str | None, typer.Option(help="The code; one is made up without.")] = None,
+    max_uses: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many accounts it lets in.")] = 1,
+    expires: Annotated[str | None, _TIME] = None,
+    note: Annotated[str | None, typer.Option(help="For yourself: whom it is for.")] = None,
+) -> None:
+    """Make an invite code and print it."""
+    # Without I, L, O, 0 and 1, which people mistake for one another; 60 bits.
+    made_up = "-".join("".join(secrets.choice("ABCDEFGHJKMNPQRSTUVWXYZ23456789") for _ in range(4)) for _ in range(3))
+
+    async def run() -> None:
+        async with environment.database(environment.load()) as database, database.transaction() as session:
+            expires_at = clock.now() + duration(expires) if expires else None
+            invite = await domain.invites.create(
+                session, code=code or made_up, max_uses=max_uses, expires_at=expires_at, note=note
+            )
+            typer.echo(invite.code)
+
+    asyncio.run(run())
+
+
+@invites.command("list")
+def list_invites() -> None:
+    """List the newest 100 codes."""
+
+    async def run() -> None:
+        async with environment.database(environment.load()) as database, database.transaction() as session:
+            table = Table("code", "used", "of", "expires", "withdrawn", "note", box=None)
+            for invite in await queries.invites.newest(session, 100):
+                times = (_shown(invite.expires_at), _shown(invite.withdrawn_at))
+                table.add_row(invite.code, str(invite.uses), str(invite.max_uses), *times, invite.note or "")
+            show(table)
+
+    asyncio.run(run())
+
+
+@invites.command()
+def withdraw(code: Annotated[str, typer.Argument(help="The code.")]) -> None:
+    """Stop a code. Those it let in stay in."""
+
+    async def run() -> None:
+        async with environment.database(environment.load()) as database, database.transaction() as session:
+            invite = await domain.invites.withdraw(session, code)
+            typer.echo(f"{invite.code} is withdrawn; it let {invite.uses} in.")
+
+    asyncio.run(run())
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M} UTC"
+    return "" if value is None else str(value)

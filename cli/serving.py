@@ -1,0 +1,160 @@
+"""`gatehouse serve`, the production entry, and `gatehouse dev`, everything on one machine."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from types import FrameType
+from typing import Annotated
+
+import typer
+import uvicorn
+from pydantic import SecretStr
+from rich.console import Console
+
+import logs
+from auth.local_issuer import ISSUERS
+from cli import environment
+from cli.accounts import token_of
+from db import migrate, queries
+from db.session import Database
+from domain import personas
+from settings import Settings, SettingsError
+
+DRAIN_SECONDS = 5
+"""How long requests and streams that are under way may still take after Ctrl-C or SIGTERM."""
+
+Host = Annotated[str, typer.Option(help="The address to listen on.")]
+Port = Annotated[int | None, typer.Option(min=1, max=65535, help="By default PORT, else 8000.")]
+
+
+def add_to(command: typer.Typer) -> None:
+    command.command()(serve)
+    command.command()(dev)
+
+
+def serve(
+    host: Host = "127.0.0.1",
+    port: Port = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="How many processes.")] = 1,
+) -> None:
+    """Serve in production: settings come from the environment alone, where ENVIRONMENT is production by default."""
+    os.environ.setdefault("ENVIRONMENT", "production")
+    settings = Settings.load(_env_file=None)
+    if settings.database_url is None:
+        raise SettingsError("DATABASE_URL: not set; `gatehouse dev` brings a Postgres of its own, `serve` does not.")
+    logs.configure(settings.log_level)
+    uvicorn.run(
+        "app:create",
+        factory=True,
+        host=host,
+        port=port or settings.port,
+        workers=workers,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
+
+
+def dev(host: Host = "127.0.0.1", port: Port = None) -> None:
+    """Start everything: Postgres, migrations, personas, server; Ctrl-C stops all of it."""
+    settings = environment.load()
+    if settings.environment == "production":
+        raise SettingsError("ENVIRONMENT: `gatehouse dev` is not for production; use `gatehouse serve`.")
+    logs.configure(settings.log_level)
+    signal.signal(signal.SIGTERM, _leave)
+    with contextlib.ExitStack() as stack:
+        own = settings.database_url
+        url = own.get_secret_value() if own else stack.enter_context(environment.embedded_postgres(settings))
+        listening = stack.enter_context(_listen(host, port or settings.port))
+        settings = settings.model_copy(update={"database_url": SecretStr(url)})
+        asyncio.run(_prepare(settings, url))
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(_serve(settings, listening))
+
+
+def _leave(_signal: int, _frame: FrameType | None) -> None:
+    # Raised rather than obeyed at once, so that the embedded Postgres is stopped on the way out.
+    raise SystemExit(0)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        remedy = f"try PORT={port % 65535 + 1} make run"
+        raise SettingsError(f"PORT: cannot listen on {host}:{port} ({reason}); {remedy}.") from None
+    return listening
+
+
+async def _prepare(settings: Settings, url: str) -> None:
+    await migrate.migrate(environment.direct_url(settings, url))
+    if not settings.local_issuer:
+        return
+    async with environment.database(settings) as database, database.transaction() as session:
+        await personas.seed(session, ISSUERS["clerk"], environment.terms(settings))
+
+
+async def _serve(settings: Settings, listening: socket.socket) -> None:
+    # Loads every layer, which commands without a server do not need.
+    from app import create_app
+
+    application = create_app(settings)
+    config = uvicorn.Config(
+        application,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
+    host, port = listening.getsockname()[:2]
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                await _welcome(settings, application.state.database, f"http://{host}:{port}")
+
+    await Server(config).serve(sockets=[listening])
+
+
+async def _welcome(settings: Settings, database: Database, address: str) -> None:
+    """What a person needs next: where to go, as whom, and one command to paste."""
+    say: Callable[[str], None] = Console(soft_wrap=True, highlight=False, markup=False).print
+    say(f"\nGatehouse is running.\n\n  GraphiQL  {address}/graphql\n")
+    if settings.local_issuer:
+        issuer = environment.local_issuer(settings)
+        tokens = {who.name: token_of(issuer, who, timedelta(hours=8)) for who in personas.PERSONAS.values()}
+        say("  Tokens, good for 8 hours (gatehouse token --as NAME makes more):\n")
+        for name, token in tokens.items():
+            say(f"  {name}: {personas.PERSONAS[name].story}\n{token}\n")
+        say(f"  API key of free\n{await _api_key(settings, database)}\n")
+        say('  Headers in GraphiQL:  {"Authorization": "Bearer <token>"}\n\n  Try it:\n')
+        query = '{"query": "{ me { username email tier inviteValidated } }"}'
+        say(
+            f"curl -s {address}/graphql -H 'Content-Type: application/json' "
+            f"-H 'Authorization: Bearer {tokens['free']}' -d '{query}'\n"
+        )
+    sys.stdout.flush()
+
+
+async def _api_key(settings: Settings, database: Database) -> str:
+    issuer, subject = ISSUERS["clerk"], personas.PERSONAS["free"].subject
+    account = await database.row(queries.accounts.standing_of_identity(issuer, subject))
+    keys = await database.rows(queries.api_keys.OF_USER.of([account.id])) if account else []
+    sealer = environment.terms(settings).sealer
+    for key in keys:
+        row = await database.row(queries.api_keys.sealed(key.user_id, key.id))
+        secret = sealer.open(row.sealed, str(key.id)) if sealer and row and row.sealed else None
+        if secret and key.revoked_at is None:
+            return secret
+    return "(none that can be shown; create one with the mutation createApiKey)"
