@@ -29,9 +29,10 @@ CONNECT_SECONDS = 10
 
 _log = structlog.get_logger(__name__)
 
-# Classes of SQLSTATE that speak of Postgres' state and not of our statement: connection, resources, intervention,
-# system; and a statement or lock that took too long. https://www.postgresql.org/docs/current/errcodes-appendix.html
-_UNAVAILABLE_CLASSES = ("08", "53", "57", "58")
+# Classes of SQLSTATE that speak of Postgres' state and not of our statement: connection, authorization, no such
+# database, deadlock, resources, intervention, system; and a statement or lock that took too long.
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_UNAVAILABLE_CLASSES = ("08", "28", "3D", "40", "53", "57", "58")
 _LOCK_NOT_AVAILABLE = "55P03"
 
 

@@ -78,7 +78,8 @@ async def _owner_of_new(session: Session, facts: IdentityFacts, terms: Terms) ->
 
 async def _create_user(session: Session, facts: IdentityFacts, terms: Terms) -> User:
     now = clock.now()
-    base = _suggested_username(facts)
+    own = usernames.base_of(facts.username or "")
+    base = own or _of_address(facts)
     attempts = 0
     while True:
         attempts += 1
@@ -87,7 +88,8 @@ async def _create_user(session: Session, facts: IdentityFacts, terms: Terms) -> 
             email_verified=False,
             full_name_source="provider",
             username=await usernames.free(session, base) if base and named else usernames.placeholder(),
-            username_source="provider" if named else "placeholder",
+            # Made of the address it is one too: the provider's own takes its place.
+            username_source="provider" if own and named else "placeholder",
             tier=FREE,
             invite_validated=False,
             trial_ends_at=now + timedelta(days=terms.trial_days),
@@ -101,24 +103,22 @@ async def _create_user(session: Session, facts: IdentityFacts, terms: Terms) -> 
     return user
 
 
-def _suggested_username(facts: IdentityFacts | Identity) -> str | None:
-    local_part = facts.email.partition("@")[0] if facts.email else ""
-    return usernames.base_of(facts.username or "") or usernames.base_of(local_part)
+def _of_address(facts: IdentityFacts) -> str | None:
+    return usernames.base_of(facts.email.partition("@")[0]) if facts.email else None
 
 
 async def _learn(session: Session, identity: Identity, user: User, facts: IdentityFacts) -> bool:
     """Take what is newer; whether anything was."""
     taken = False
-    suggested = _suggested_username(identity)
     if (facts.complete or facts.email) and not _older(facts.as_of, identity.email_as_of):
         _learn_email(identity, user, facts)
         taken = True
     if facts.complete and not _older(facts.as_of, identity.profile_as_of):
         identity.profile_as_of = facts.as_of
-        await _learn_profile(session, identity, user, facts, suggested)
+        await _learn_profile(session, identity, user, facts)
         taken = True
     elif not facts.complete and identity.profile_as_of is None:
-        await _learn_profile(session, identity, user, _filled_up(facts, identity), suggested)
+        await _learn_profile(session, identity, user, _filled_up(facts, identity))
     if session.is_modified(user):
         user.updated_at = clock.now()
     await session.flush()
@@ -151,15 +151,15 @@ def _learn_email(identity: Identity, user: User, facts: IdentityFacts) -> None:
     identity.email_as_of = facts.as_of
 
 
-async def _learn_profile(
-    session: Session, identity: Identity, user: User, facts: IdentityFacts, suggested: str | None
-) -> None:
+async def _learn_profile(session: Session, identity: Identity, user: User, facts: IdentityFacts) -> None:
     if user.full_name_source == "provider" and _follows(user.full_name, identity.full_name):
         user.full_name = facts.full_name
     if _follows(user.image_url, identity.image_url):
         user.image_url = facts.image_url
-    await _learn_username(session, identity, user, facts, suggested)
-    identity.full_name, identity.username, identity.image_url = facts.full_name, facts.username, facts.image_url
+    await _learn_username(session, identity, user, facts)
+    identity.full_name, identity.image_url = facts.full_name, facts.image_url
+    # One that was taken back stays known: the account may go by it, and goes along with the next.
+    identity.username = facts.username or identity.username
 
 
 def _follows(current: str | None, known_of_identity: str | None) -> bool:
@@ -167,23 +167,20 @@ def _follows(current: str | None, known_of_identity: str | None) -> bool:
     return current is None or current == known_of_identity
 
 
-async def _learn_username(
-    session: Session, identity: Identity, user: User, facts: IdentityFacts, suggested: str | None
-) -> None:
-    """Replace a placeholder, and go along with the provider's own username where the account's came from there.
-
-    `suggested` is what the identity suggested before these facts.
-    """
-    changed = facts.username not in (None, identity.username)
-    follows = changed and suggested is not None and usernames.is_made_from(suggested, user.username)
-    if user.username_source == "user" or not (follows or user.username_source == "placeholder"):
-        return
-    base = _suggested_username(facts)
+async def _learn_username(session: Session, identity: Identity, user: User, facts: IdentityFacts) -> None:
+    """Replace a placeholder, and go along with the provider's own username where the account's came from there."""
+    own, known = usernames.base_of(facts.username or ""), usernames.base_of(identity.username or "")
+    came_from_here = known is not None and known != own and usernames.is_made_from(known, user.username)
+    base = None
+    if user.username_source == "placeholder":
+        base = own or (_of_address(facts) if usernames.is_placeholder(user.username) else None)
+    elif user.username_source == "provider" and came_from_here:
+        base = own
     if base is None or usernames.is_made_from(base, user.username):
         return
     for _ in range(_USERNAME_ATTEMPTS):
         if await queries.accounts.rename(session, user, await usernames.free(session, base)):
-            user.username_source = "provider"
+            user.username_source = "provider" if own else "placeholder"
             return
 
 

@@ -36,3 +36,8 @@ def is_made_from(base: str, username: str) -> bool:
 def placeholder() -> str:
     """A username for somebody of whom nothing is known yet; replaced by the first fact about them."""
     return f"user-{secrets.token_hex(4)}"
+
+
+def is_placeholder(username: str) -> bool:
+    """Whether `placeholder` may have made it."""
+    return re.fullmatch("user-[0-9a-f]{8}", username) is not None
