@@ -74,8 +74,13 @@ def email(claims: Claims) -> str | None:
     return value if value and _EMAIL.fullmatch(value) else None
 
 
-def email_verified(issuer: Issuer, claims: Claims) -> bool:
-    """Whether the issuer vouches for the address. Supabase never does: its only flag is one the user can edit."""
+def email_verified(issuer: Issuer, claims: Claims) -> bool | None:
+    """Whether the issuer vouches for the address. Supabase never does: its only flag is one the user can edit.
+
+    None where Clerk does not say: a custom claim may hold the address alone, and its API and webhooks say the rest.
+    """
+    if issuer.kind == "clerk" and "email_verified" not in claims:
+        return None
     return issuer.kind != "supabase" and email(claims) is not None and claims.get("email_verified") is True
 
 

@@ -79,14 +79,14 @@ class Authenticator:
         if row.expires_at is not None and row.expires_at <= now:
             raise errors.InvalidCredential("This API key has expired. Create a new one.")
         self.last_use.note(row.key_id, row.last_used_at)
-        return KeyHolder(row.id, frozenset(row.scopes))
+        return KeyHolder(row, frozenset(row.scopes))
 
 
 @dataclass(frozen=True, slots=True)
 class KeyHolder:
-    """The owner of an API key that holds, and what the key allows."""
+    """An API key that holds: the standing of its owner when it was looked up, and what it allows."""
 
-    user_id: UUID
+    owner: Row
     scopes: frozenset[str]
 
 
@@ -100,6 +100,7 @@ class Caller:
         self._authenticator = authenticator
         self._proof = proof
         self._actor: Actor | None = None
+        self._stale = False
         self._lock = asyncio.Lock()
 
     async def actor(self) -> Actor:
@@ -112,7 +113,7 @@ class Caller:
 
     def forget(self) -> None:
         """What a mutation has changed must be seen by the next one of the same document."""
-        self._actor = None
+        self._actor, self._stale = None, True
 
     async def _resolve(self) -> Actor:
         match self._proof:
@@ -120,8 +121,9 @@ class Caller:
                 raise errors.Unauthenticated("Sign in first: send a token as Authorization: Bearer <token>.")
             case VerifiedToken() as token:
                 return self._admitted(await self._standing_of(token), None)
-            case KeyHolder(user_id, scopes):
-                return self._admitted(await self._standing_of_user(user_id), scopes)
+            case KeyHolder(owner, scopes):
+                # Looked up with the key a moment ago; a mutation since then may have changed it.
+                return self._admitted(await self._standing_of_user(owner.id) if self._stale else owner, scopes)
             case UUID() as user_id:
                 return self._admitted(await self._standing_of_user(user_id), None)
 
@@ -135,14 +137,14 @@ class Caller:
         """The account of a token's subject, made at first sight; a newer address in the token is taken over."""
         services = self._authenticator
         select = queries.accounts.standing_of_identity(token.issuer, token.subject)
-        row = await services.database.row(select)
-        if row is None or _says_more(token, row):
+        row, facts = await services.database.row(select), _facts(token)
+        if row is None or domain.accounts.says_more(facts, row):
             async with services.database.transaction() as session:
-                await domain.accounts.merge(session, _facts(token), services.terms)
+                await domain.accounts.merge(session, facts, services.terms)
             row = await services.database.row(select)
         if row is None or row.id is None or row.identity_deleted_at is not None:
             raise errors.AccountDisabled("This account was deleted.")
-        if services.enrichment and token.kind == "clerk" and row.profile_as_of is None:
+        if services.enrichment and token.issuer == services.enrichment.issuer and row.profile_as_of is None:
             services.enrichment.request(token.subject)
         return row
 
@@ -153,13 +155,6 @@ class Caller:
             raise errors.AccountDisabled("This account is disabled. Ask whoever runs this service.")
         invited = row.invite_validated or not self._authenticator.gate.invite_required
         return Actor(user_id=row.id, tier=row.tier, invited=invited, scopes=scopes)
-
-
-def _says_more(token: VerifiedToken, row: Row) -> bool:
-    if row.id is None or row.identity_deleted_at is not None or token.email is None:
-        return False
-    same = (token.email, token.email_verified) == (row.identity_email, row.identity_email_verified)
-    return not same and (row.email_as_of is None or _facts(token).as_of > row.email_as_of)
 
 
 def _facts(token: VerifiedToken) -> IdentityFacts:

@@ -9,7 +9,6 @@ import structlog
 import clock
 from db import queries
 from db.session import Database
-from errors import AppError
 
 MAX_PENDING = 100
 _log = structlog.get_logger(__name__)
@@ -36,8 +35,8 @@ class LastUse:
         try:
             async with self._database.transaction() as session:
                 await queries.api_keys.touch(session, key_id, now)
-        except AppError as error:
-            _log.warning("api_key.last_use_lost", code=error.code)
+        except Exception as error:  # noqa: BLE001  # nobody awaits this task; what it meets must be in the log
+            _log.warning("api_key.last_use_lost", exc_info=error)
 
     async def drain(self) -> None:
         """Wait for what is being written; bounded by the statement timeout."""

@@ -28,7 +28,7 @@ class VerifiedToken:
     issued_at: datetime | None
     expires_at: datetime
     email: str | None = field(repr=False)
-    email_verified: bool
+    email_verified: bool | None
     full_name: str | None = field(repr=False)
     username: str | None = field(repr=False)
     image_url: str | None = field(repr=False)

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from auth.local_issuer import LocalIssuer
 from db.embedded import EmbeddedPostgres, running_url
 from db.session import Database
+from db.url import dsn
 from domain.accounts import Terms
 from sealing import Sealer
 from settings import Settings, SettingsError
@@ -21,6 +22,7 @@ from settings import Settings, SettingsError
 def load() -> Settings:
     """The settings; in development with secrets of its own for what is not set."""
     settings = Settings.load()
+    check_urls(settings)
     if settings.environment != "development":
         return settings
     # Others may pass through but not look: as root, Postgres runs as another user. What is in it guards itself.
@@ -29,6 +31,16 @@ def load() -> Settings:
     return settings.model_copy(
         update={name: SecretStr(value) for name, value in made.items() if getattr(settings, name) is None}
     )
+
+
+def check_urls(settings: Settings) -> None:
+    """`SettingsError` when a database's URL cannot be one; whether it can be reached shows later."""
+    for name in ("database_url", "database_direct_url"):
+        url = getattr(settings, name)
+        try:
+            _ = url and dsn(url.get_secret_value())
+        except ValueError as error:
+            raise SettingsError(f"{name.upper()}: {error}") from None
 
 
 def _development_secrets(path: Path) -> dict[str, str]:

@@ -45,6 +45,7 @@ def serve(
     """Serve in production: settings come from the environment alone, where ENVIRONMENT is production by default."""
     os.environ.setdefault("ENVIRONMENT", "production")
     settings = Settings.load(_env_file=None)
+    environment.check_urls(settings)
     if settings.database_url is None:
         raise SettingsError("DATABASE_URL: not set; `gatehouse dev` brings a Postgres of its own, `serve` does not.")
     logs.configure(settings.log_level)

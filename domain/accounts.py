@@ -1,7 +1,7 @@
 """Accounts: first sight, what providers say of a person, the person's own edits, disabling and deletion."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -9,7 +9,7 @@ import clock
 import errors
 from db import queries
 from db.models import SCOPES, Identity, User
-from db.session import Session
+from db.session import Row, Session
 from domain import api_keys, usernames
 from domain.actor import Actor
 from sealing import Sealer
@@ -23,7 +23,8 @@ class IdentityFacts:
     """What a provider says of a subject, at the provider's own time `as_of`.
 
     `complete` facts (a user object of the provider) say everything, so that None means there is none. The others
-    (claims of a token) say only what they hold.
+    (claims of a token) say only what they hold. `email_verified` None: the provider does not say, so that the address
+    counts only until one that does.
     """
 
     issuer: str
@@ -31,7 +32,7 @@ class IdentityFacts:
     as_of: datetime
     complete: bool
     email: str | None = None
-    email_verified: bool = False
+    email_verified: bool | None = False
     full_name: str | None = None
     username: str | None = None
     image_url: str | None = None
@@ -64,6 +65,28 @@ async def merge(session: Session, facts: IdentityFacts, terms: Terms) -> bool:
         return False
     owner = await queries.accounts.user_for_update(session, identity.user_id)
     return owner is not None and await _learn(session, identity, owner, facts)
+
+
+def says_more(facts: IdentityFacts, known: Row) -> bool:
+    """Whether claims hold what `queries.accounts.standing_of_identity` does not know yet.
+
+    Asked in every request, so that only those with news open a transaction; `merge` decides what is taken.
+    """
+    if known.id is None or known.identity_deleted_at is not None:
+        return False
+    if facts.email is not None:
+        verified = facts.email_verified or False
+        differs = (facts.email, verified) != (known.identity_email, known.identity_email_verified)
+        if differs and (
+            known.email_as_of is None or (facts.email_verified is not None and facts.as_of > known.email_as_of)
+        ):
+            return True
+    newer = known.claims_as_of is None or facts.as_of > known.claims_as_of
+    names = ((name, getattr(known, f"identity_{name}")) for name in ("full_name", "username", "image_url"))
+    return known.profile_as_of is None and any(
+        said is not None and said != before and (newer or before is None)
+        for said, before in ((getattr(facts, name), before) for name, before in names)
+    )
 
 
 async def _owner_of_new(session: Session, facts: IdentityFacts, terms: Terms) -> User:
@@ -110,7 +133,7 @@ def _of_address(facts: IdentityFacts) -> str | None:
 async def _learn(session: Session, identity: Identity, user: User, facts: IdentityFacts) -> bool:
     """Take what is newer; whether anything was."""
     taken = False
-    if (facts.complete or facts.email) and not _older(facts.as_of, identity.email_as_of):
+    if (facts.complete or facts.email) and not _email_is_known_better(facts, identity):
         _learn_email(identity, user, facts)
         taken = True
     if facts.complete and not _older(facts.as_of, identity.profile_as_of):
@@ -118,7 +141,8 @@ async def _learn(session: Session, identity: Identity, user: User, facts: Identi
         await _learn_profile(session, identity, user, facts)
         taken = True
     elif not facts.complete and identity.profile_as_of is None:
-        await _learn_profile(session, identity, user, _filled_up(facts, identity))
+        await _learn_profile(session, identity, user, _beside_known(facts, identity))
+        identity.claims_as_of = max(facts.as_of, identity.claims_as_of or facts.as_of)
     if session.is_modified(user):
         user.updated_at = clock.now()
     await session.flush()
@@ -129,26 +153,28 @@ def _older(as_of: datetime, known: datetime | None) -> bool:
     return known is not None and as_of < known
 
 
-def _filled_up(facts: IdentityFacts, identity: Identity) -> IdentityFacts:
-    """Claims beside what is known: a token that leaves out a name does not take it away."""
-    return IdentityFacts(
-        issuer=facts.issuer,
-        subject=facts.subject,
-        as_of=facts.as_of,
-        complete=False,
-        email=facts.email,
-        full_name=facts.full_name or identity.full_name,
-        username=facts.username or identity.username,
-        image_url=facts.image_url or identity.image_url,
-    )
+def _beside_known(facts: IdentityFacts, identity: Identity) -> IdentityFacts:
+    """Claims beside what is known: a token that leaves out a name does not take it away, an older one only fills up."""
+    names = ("full_name", "username", "image_url")
+    said = {name: getattr(facts, name) for name in names}
+    known = {name: getattr(identity, name) for name in names}
+    first, second = (known, said) if _older(facts.as_of, identity.claims_as_of) else (said, known)
+    return replace(facts, **{name: first[name] or second[name] for name in names})
+
+
+def _email_is_known_better(facts: IdentityFacts, identity: Identity) -> bool:
+    if facts.email_verified is None:
+        return identity.email_as_of is not None
+    return _older(facts.as_of, identity.email_as_of)
 
 
 def _learn_email(identity: Identity, user: User, facts: IdentityFacts) -> None:
-    verified = facts.email_verified and facts.email is not None
+    verified = facts.email is not None and facts.email_verified is True
     if _follows(user.email, identity.email):
         user.email, user.email_verified = facts.email, verified
     identity.email, identity.email_verified = facts.email, verified
-    identity.email_as_of = facts.as_of
+    if facts.email_verified is not None:
+        identity.email_as_of = facts.as_of
 
 
 async def _learn_profile(session: Session, identity: Identity, user: User, facts: IdentityFacts) -> None:
@@ -210,10 +236,11 @@ async def update_profile(session: Session, actor: Actor, changes: Mapping[str, s
     if user is None:
         raise errors.NotFound("This account does not exist any more.")
     if "full_name" in changes:
-        user.full_name = changes["full_name"]
+        full_name = changes["full_name"]
+        user.full_name = full_name and full_name.strip()
         user.full_name_source = "user"
     username = changes.get("username")
-    if username is not None and username != user.username:
+    if username is not None:
         if not await queries.accounts.rename(session, user, username):
             raise errors.Conflict(f"The username {username} is taken. Pick another one.")
         user.username_source = "user"

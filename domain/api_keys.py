@@ -40,7 +40,7 @@ async def issue(
     row = ApiKey(
         id=key_id,
         user_id=user_id,
-        name=name,
+        name=name.strip(),
         prefix=secret[:_VISIBLE],
         digest=digest(secret),
         sealed=sealer.seal(secret, str(key_id)) if sealer else None,

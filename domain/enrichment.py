@@ -78,7 +78,7 @@ class Enrichment:
     ) -> None:
         self._database = database
         self._clerk = clerk
-        self._issuer = issuer
+        self.issuer = issuer
         self._terms = terms
         self._pace = pace or Pace()
         self._queue: asyncio.Queue[str] = asyncio.Queue(MAX_WAITING)
@@ -132,7 +132,7 @@ class Enrichment:
             _log.warning("enrichment.unknown_subject", subject=subject)
             return
         async with self._database.transaction() as session:
-            await accounts.merge(session, providers.facts_from_clerk(user, self._issuer), self._terms)
+            await accounts.merge(session, providers.facts_from_clerk(user, self.issuer), self._terms)
 
     async def _ask(self, subject: str) -> ClerkUser | None:
         attempt = 0

@@ -206,7 +206,7 @@ def test_commands_without_a_server_bring_postgres_for_themselves(home: Path) -> 
         (["token", "--as", "free"], {"ENVIRONMENT": "test"}, 1, "DEV_ISSUER_ENABLED"),
         (["dev"], {"PORT": "http"}, 1, "PORT: "),
         (["dev"], {"ENVIRONMENT": "production"}, 1, "DATABASE_URL: "),
-        (["dev"], {"DATABASE_URL": "mysql://localhost/x"}, 1, "not a Postgres URL"),
+        (["dev"], {"DATABASE_URL": "mysql://localhost/x"}, 1, "DATABASE_URL: not a Postgres URL"),
         (["serve"], {}, 1, "DATABASE_URL: "),
         (["serve"], {"DATABASE_URL": "postgresql://localhost/x"}, 1, "CLERK_DOMAIN"),
         (["migrate", "--to", "1999"], {}, 1, "no revision 1999"),

@@ -43,7 +43,11 @@ Index("ix_users_email_lower", func.lower(User.email))
 
 
 class Identity(HasId, Base):
-    """A subject of an issuer and what that provider last said of it; without a user, the tombstone of a stranger."""
+    """A subject of an issuer and what that provider last said of it; without a user, the tombstone of a stranger.
+
+    The provider's own times: `email_as_of` of the address, `profile_as_of` of the last user object, `claims_as_of` of
+    the last names in a token.
+    """
 
     __tablename__ = "identities"
     __table_args__ = (
@@ -62,5 +66,6 @@ class Identity(HasId, Base):
     image_url: Mapped[str | None]
     email_as_of: Mapped[datetime | None]
     profile_as_of: Mapped[datetime | None]
+    claims_as_of: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
     created_at: Mapped[datetime]

@@ -25,7 +25,11 @@ def standing_of_identity(issuer: str, subject: str) -> Read:
             Identity.email.label("identity_email"),
             Identity.email_verified.label("identity_email_verified"),
             Identity.email_as_of,
+            Identity.full_name.label("identity_full_name"),
+            Identity.username.label("identity_username"),
+            Identity.image_url.label("identity_image_url"),
             Identity.profile_as_of,
+            Identity.claims_as_of,
         )
         .select_from(Identity)
         .outerjoin(User, Identity.user_id == User.id)

@@ -340,3 +340,35 @@ async def test_clerk_is_asked_until_it_has_told_all(make: People, database: Data
         await accounts.merge(session, told, services.terms)
     await (await asking(services, bearing(make.token(subject)))).actor()
     assert asked.subjects == [subject]
+
+
+@pytest.mark.parametrize("kind", ["clerk", "oidc"])
+async def test_a_newer_token_brings_newer_names(
+    kind: Kind, gql: Gql, make: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject = make.subject()
+    first = make.token(subject, kind=kind, full_name="Ada")
+    clock.move(timedelta(seconds=2))
+    second = make.token(subject, kind=kind, full_name="Ada Lovelace")
+    without = make.token(subject, kind=kind)
+    assert (await gql(bearing(first), ME)).data["me"]["fullName"] == "Ada"
+    for token in (second, without, first):
+        assert (await gql(bearing(token), ME)).data["me"]["fullName"] == "Ada Lovelace"
+
+
+async def test_an_address_without_a_word_on_its_verification_waits_for_one(
+    gql: Gql, make: People, database: Database, rows: Rows
+) -> None:
+    """Clerk's custom claims may hold the address alone; what its webhook said a minute earlier still counts."""
+    subject = make.subject()
+    address = f"{subject}@example.test"
+    told = clock.now() - timedelta(minutes=1)
+    token = make.token(subject, claims={"email": address})
+    assert (await gql(bearing(token), ME)).data["me"]["email"] == address
+    assert not (await owner(rows, subject)).email_verified
+    facts = IdentityFacts(ISSUERS["clerk"], subject, as_of=told, complete=True, email=address, email_verified=True)
+    async with database.transaction() as session:
+        assert await accounts.merge(session, facts, Terms(trial_days=30, sealer=None))
+    assert (await owner(rows, subject)).email_verified
+    assert (await gql(bearing(token), ME)).data["me"]["email"] == address
+    assert (await owner(rows, subject)).email_verified

@@ -48,6 +48,7 @@ def upgrade() -> None:
         sa.Column("image_url", sa.Text(), nullable=True),
         sa.Column("email_as_of", sa.DateTime(timezone=True), nullable=True),
         sa.Column("profile_as_of", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("claims_as_of", sa.DateTime(timezone=True), nullable=True),
         sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint("char_length(subject) between 1 and 255", name=op.f("ck_identities_subject_length")),
