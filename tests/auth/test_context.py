@@ -322,6 +322,8 @@ async def test_the_account_is_read_once_and_again_when_forgotten(
 class Asked:
     """Stands in for the enrichment and remembers which subjects it was asked for."""
 
+    issuer = ISSUERS["clerk"]
+
     def __init__(self) -> None:
         self.subjects: list[str] = []
 
@@ -343,9 +345,7 @@ async def test_clerk_is_asked_until_it_has_told_all(make: People, database: Data
 
 
 @pytest.mark.parametrize("kind", ["clerk", "oidc"])
-async def test_a_newer_token_brings_newer_names(
-    kind: Kind, gql: Gql, make: People, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_newer_token_brings_newer_names(kind: Kind, gql: Gql, make: People) -> None:
     subject = make.subject()
     first = make.token(subject, kind=kind, full_name="Ada")
     clock.move(timedelta(seconds=2))
