@@ -64,22 +64,23 @@ async def own_user(info: Info) -> User:
     return User.from_row(row)
 
 
-@strawberry.type(description="The account that was let in.")
-class ValidateInvitePayload(Payload):
+@strawberry.type
+class _OwnAccountPayload(Payload):
     user_id: strawberry.Private[UUID]
 
-    @strawberry.field(description="The account, with inviteValidated true.")
+    @strawberry.field(description="The account, as it is now.")
     async def user(self, info: Info) -> User:
         return await own_user(info)
+
+
+@strawberry.type(description="The account that was let in.")
+class ValidateInvitePayload(_OwnAccountPayload):
+    pass
 
 
 @strawberry.type(description="The account after the change.")
-class UpdateProfilePayload(Payload):
-    user_id: strawberry.Private[UUID]
-
-    @strawberry.field(description="The account.")
-    async def user(self, info: Info) -> User:
-        return await own_user(info)
+class UpdateProfilePayload(_OwnAccountPayload):
+    pass
 
 
 @strawberry.input(description="An invite code.")

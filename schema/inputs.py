@@ -13,11 +13,11 @@ from strawberry.utils.str_converters import to_camel_case
 from errors import Faults, collect_faults
 
 MAX_KEY_LENGTH = 255
-_UNWANTED = {"Cc", "Cs", "Co", "Cn", "Zl", "Zp"}
+_UNWANTED = {"Cc", "Cs", "Zl", "Zp"}
 
 
 def is_clean(text: str) -> bool:
-    """No control characters, lone surrogates, unassigned code points or line separators."""
+    """No control characters, lone surrogates or line separators."""
     return not any(unicodedata.category(character) in _UNWANTED for character in text)
 
 

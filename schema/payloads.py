@@ -1,11 +1,12 @@
 """What every payload shares: it holds ids and scalars only, so that a retry is answered as the first request was."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 from uuid import UUID
 
 
+@dataclass
 class Payload:
     """The base of payloads. Objects are read when they are selected, from the ids kept in private fields.
 
@@ -17,7 +18,7 @@ class Payload:
     def outcome(self) -> dict[str, Any]:
         """What a retry needs to answer the same."""
         # Fields that a resolver answers are not of the outcome; Strawberry leaves them out of `__init__`.
-        kept = {field.name: getattr(self, field.name) for field in fields(self) if field.init}  # type: ignore[arg-type]  # a dataclass
+        kept = {field.name: getattr(self, field.name) for field in fields(self) if field.init}
         return {
             name: str(value) if isinstance(value, UUID) else value
             for name, value in kept.items()

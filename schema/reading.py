@@ -1,6 +1,6 @@
 """The read executor of a request: runs declared `Select`s and batches relations. Which rows may be read is in them."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 
 from strawberry.dataloader import DataLoader
@@ -33,7 +33,7 @@ class Reader:
         """Drop what was loaded: a mutation may have changed it."""
         self._loaders.clear()
 
-    def _batch(self, relation: Relation):  # type: ignore[no-untyped-def]
+    def _batch(self, relation: Relation) -> Callable[[list[UUID]], Awaitable[list[list[Row]]]]:
         async def load(parents: list[UUID]) -> list[list[Row]]:
             children: dict[UUID, list[Row]] = {parent: [] for parent in parents}
             for row in await self._database.rows(relation.of(parents)):

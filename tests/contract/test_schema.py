@@ -1,6 +1,7 @@
 """The whole schema: guarded, described, bounded, and the same as what is committed."""
 
 from pathlib import Path
+from typing import Any
 
 import graphql
 import pytest
@@ -22,8 +23,8 @@ WITHOUT_INVITE = {"validate_invite", "update_profile", "create_api_key", "rotate
 """Mutations that an account may use before an invite has let it in (CONTRACT section 6)."""
 
 
-def fields_of(root: type) -> list[StrawberryField]:
-    return list(root.__strawberry_definition__.fields)  # type: ignore[attr-defined]  # put there by strawberry
+def fields_of(root: Any) -> list[StrawberryField]:
+    return list(root.__strawberry_definition__.fields)
 
 
 def guards_of(field: StrawberryField) -> list[type]:
@@ -33,10 +34,10 @@ def guards_of(field: StrawberryField) -> list[type]:
 
 ROOT_FIELDS = [field for root in (Query, Mutation) for field in fields_of(root)]
 MUTATIONS = fields_of(Mutation)
-NAMED = {"ids": lambda field: field.python_name}
+NAMED: dict[str, Any] = {"ids": lambda field: field.python_name}
 
 
-@pytest.mark.parametrize("field", ROOT_FIELDS, **NAMED)  # type: ignore[arg-type]  # pytest types ids narrowly
+@pytest.mark.parametrize("field", ROOT_FIELDS, **NAMED)
 def test_every_root_field_has_a_guard_or_is_public_on_purpose(field: StrawberryField) -> None:
     guards = guards_of(field)
     if field.python_name in OPEN:
@@ -47,17 +48,18 @@ def test_every_root_field_has_a_guard_or_is_public_on_purpose(field: StrawberryF
     assert IsSession in guards or by_key, "Say what an API key may: IsSession or has_scope(…)."
 
 
-@pytest.mark.parametrize("field", MUTATIONS, **NAMED)  # type: ignore[arg-type]  # as above
+@pytest.mark.parametrize("field", MUTATIONS, **NAMED)
 def test_every_mutation_takes_the_way_of_mutations(field: StrawberryField) -> None:
     """One input, one payload, both of the shared kind: so it was declared with resolvers.mutation."""
     assert field.base_resolver is not None
     assert field.base_resolver.wrapped_func.__qualname__.startswith("mutation.<locals>"), "Declare it with @mutation."
     (argument,) = field.arguments
-    assert argument.python_name == "input"
-    assert issubclass(argument.type, MutationInput)  # type: ignore[arg-type]  # a strawberry input is a class
-    assert issubclass(field.type, Payload)  # type: ignore[arg-type]  # as above
+    takes: Any = argument.type
+    gives: Any = field.type
     name = field.python_name.title().replace("_", "")
-    assert (argument.type.__name__, field.type.__name__) == (f"{name}Input", f"{name}Payload")  # type: ignore[union-attr]
+    assert (argument.python_name, takes.__name__, gives.__name__) == ("input", f"{name}Input", f"{name}Payload")
+    assert issubclass(takes, MutationInput)
+    assert issubclass(gives, Payload)
     if field.python_name not in WITHOUT_INVITE:
         assert HasValidatedInvite in guards_of(field), "Writes need an invite."
 
