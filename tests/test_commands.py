@@ -235,3 +235,46 @@ def test_the_installed_command_is_there() -> None:
     ).stdout
     for command in ("serve", "dev", "migrate", "seed", "schema", "token", "users", "invites", "webhooks"):
         assert command in help_text
+
+
+PRODUCTION = {
+    "CLERK_DOMAIN": "clerk.example.test",
+    "CLERK_WEBHOOK_SECRET": "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+    "ALLOWED_ORIGINS": "https://app.example.test",
+}
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_serve_is_closed_by_default_and_ends_on_sigterm(home: Path, database_url: str, workers: str) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "cli", "serve", "--port", str(port), "--workers", workers]
+    # uvicorn leaves the socket of its workers to the interpreter's end, which warns.
+    more = environment(home, DATABASE_URL=database_url, PYTHONWARNINGS="ignore", **PRODUCTION)
+    process = subprocess.Popen(command, cwd=ROOT, env=more, stderr=subprocess.PIPE, text=True)
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+        answer = None
+        for _ in range(200):
+            try:
+                answer = client.get("/ready")
+                break
+            except httpx.ConnectError:
+                time.sleep(0.1)
+        assert answer is not None
+        assert answer.json() == {"status": "ready"}
+        introspection = client.post("/graphql", json={"query": "{ __schema { types { name } } }"}).json()
+        assert introspection["errors"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
+        assert client.get("/graphql", headers={"Accept": "text/html"}).status_code == 406
+        for path in ("/", "/dev/clerk/.well-known/jwks.json", "/dev/oidc/.well-known/openid-configuration"):
+            assert client.get(path).status_code == 404
+        local = gatehouse(home, "token", "--as", "free").stdout.strip()
+        refused = client.post("/graphql", json=ME, headers={"Authorization": f"Bearer {local}"})
+        assert refused.status_code == 401
+        allowed = client.post("/graphql", json=ME, headers={"Origin": "https://app.example.test"})
+        assert allowed.headers["access-control-allow-origin"] == "https://app.example.test"
+        foreign = client.post("/graphql", json=ME, headers={"Origin": "https://evil.example.test"})
+        assert "access-control-allow-origin" not in foreign.headers
+    process.terminate()
+    _, logged = process.communicate(timeout=20)
+    assert process.returncode in (0, -signal.SIGTERM)
+    assert local not in logged
+    assert all(orjson.loads(line) for line in logged.splitlines())
