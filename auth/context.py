@@ -4,6 +4,7 @@ import asyncio
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from uuid import UUID
 
 import clock
@@ -90,6 +91,8 @@ class KeyHolder:
     scopes: frozenset[str]
 
 
+_LONG_AGO = datetime.fromtimestamp(0, UTC)
+
 Proof = VerifiedToken | KeyHolder | UUID | None
 
 
@@ -161,7 +164,8 @@ def _facts(token: VerifiedToken) -> IdentityFacts:
     return IdentityFacts(
         issuer=token.issuer,
         subject=token.subject,
-        as_of=token.issued_at or clock.now(),
+        # Without `iat` nobody knows how old it is: then it only says what nobody else has said.
+        as_of=token.issued_at or _LONG_AGO,
         complete=False,
         email=token.email,
         email_verified=token.email_verified,

@@ -7,7 +7,7 @@ from typing import Protocol
 import errors
 from domain.api_keys import PREFIX
 
-MAX_COOKIES = 4
+MAX_COOKIES = 20
 _SESSION_COOKIE = "__session"
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import signal
 import socket
 import sys
@@ -16,6 +15,7 @@ import uvicorn
 from pydantic import SecretStr
 from rich.console import Console
 
+import clock
 import logs
 from auth.local_issuer import ISSUERS
 from cli import environment
@@ -23,6 +23,7 @@ from cli.accounts import token_of
 from db import migrate, queries
 from db.session import Database
 from domain import personas
+from domain.accounts import DEFAULT_KEY
 from settings import Settings, SettingsError
 
 DRAIN_SECONDS = 5
@@ -43,12 +44,13 @@ def serve(
     workers: Annotated[int, typer.Option(min=1, max=64, help="How many processes.")] = 1,
 ) -> None:
     """Serve in production: settings come from the environment alone, where ENVIRONMENT is production by default."""
-    os.environ.setdefault("ENVIRONMENT", "production")
-    settings = Settings.load(_env_file=None)
+    settings = Settings.of_server()
     environment.check_urls(settings)
     if settings.database_url is None:
         raise SettingsError("DATABASE_URL: not set; `gatehouse dev` brings a Postgres of its own, `serve` does not.")
     logs.configure(settings.log_level)
+    # uvicorn would bury this in the log and exit with a code of its own.
+    _listen(host, port or settings.port).close()
     uvicorn.run(
         "app:create",
         factory=True,
@@ -93,7 +95,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.bind((host, port))
     except OSError as error:
         reason = error.strerror or str(error)
-        remedy = f"try PORT={port % 65535 + 1} make run"
+        remedy = f"choose another one, such as PORT={port % 65535 + 1}"
         raise SettingsError(f"PORT: cannot listen on {host}:{port} ({reason}); {remedy}.") from None
     return listening
 
@@ -150,13 +152,11 @@ async def _welcome(settings: Settings, database: Database, address: str) -> None
 
 
 async def _api_key(settings: Settings, database: Database) -> str:
-    issuer, subject = ISSUERS["clerk"], personas.PERSONAS["free"].subject
-    account = await database.row(queries.accounts.standing_of_identity(issuer, subject))
-    keys = await database.rows(queries.api_keys.OF_USER.of([account.id])) if account else []
+    """The key of the persona `free` that every account begins with; the seed has made it again where it was revoked."""
     sealer = environment.terms(settings).sealer
-    for key in keys:
-        row = await database.row(queries.api_keys.sealed(key.user_id, key.id))
-        secret = sealer.open(row.sealed, str(key.id)) if sealer and row and row.sealed else None
-        if secret and key.revoked_at is None:
-            return secret
-    return "(none that can be shown; create one with the mutation createApiKey)"
+    async with database.transaction() as session:
+        identity = await queries.accounts.identity(session, ISSUERS["clerk"], personas.PERSONAS["free"].subject)
+        owner = identity.user_id if identity else None
+        key = await queries.api_keys.live_named(session, owner, DEFAULT_KEY, clock.now()) if owner else None
+        secret = sealer.open(key.sealed, str(key.id)) if sealer and key and key.sealed else None
+    return secret or "(sealed with another API_KEY_ENCRYPTION_KEY; create one with the mutation createApiKey)"

@@ -1,6 +1,6 @@
 """Accounts: first sight, what providers say of a person, the person's own edits, disabling and deletion."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -15,6 +15,10 @@ from domain.actor import Actor
 from sealing import Sealer
 
 FREE = "free"
+DEFAULT_KEY = "Default"
+"""What the API key is called that a new account has."""
+MAX_AHEAD = timedelta(minutes=5)
+"""How far the clock of a provider may be ahead of ours."""
 _USERNAME_ATTEMPTS = 5  # somebody else may take the name between the look and the insert
 
 
@@ -52,6 +56,8 @@ async def merge(session: Session, facts: IdentityFacts, terms: Terms) -> bool:
     Called for tokens, webhooks and look-ups alike. False when nothing was taken: the facts are older than what is
     known, or the identity is deleted, which no late fact undoes.
     """
+    # A time in the far future would keep every later fact out.
+    facts = replace(facts, as_of=min(facts.as_of, clock.now() + MAX_AHEAD))
     await queries.accounts.lock_subject(session, facts.issuer, facts.subject)
     identity = await queries.accounts.identity(session, facts.issuer, facts.subject)
     if identity is None:
@@ -93,13 +99,16 @@ async def _owner_of_new(session: Session, facts: IdentityFacts, terms: Terms) ->
     """The account a new identity belongs to: one with the same address, verified on both sides, else a new one."""
     if facts.email and facts.email_verified:
         await queries.accounts.lock_email(session, facts.email)
-        known = await queries.accounts.users_with_verified_email(session, facts.email)
+        known = await queries.accounts.users_vouched_for(session, facts.email)
         if len(known) == 1:
             return known[0]
-    return await _create_user(session, facts, terms)
+        # Deleting an account at the provider and signing up again does not lift what an operator has decided.
+        barred = await queries.accounts.is_barred(session, facts.email)
+        return await _create_user(session, facts, terms, disabled=barred)
+    return await _create_user(session, facts, terms, disabled=False)
 
 
-async def _create_user(session: Session, facts: IdentityFacts, terms: Terms) -> User:
+async def _create_user(session: Session, facts: IdentityFacts, terms: Terms, *, disabled: bool) -> User:
     now = clock.now()
     own = usernames.base_of(facts.username or "")
     base = own or _of_address(facts)
@@ -116,13 +125,14 @@ async def _create_user(session: Session, facts: IdentityFacts, terms: Terms) -> 
             tier=FREE,
             invite_validated=False,
             trial_ends_at=now + timedelta(days=terms.trial_days),
+            disabled_at=now if disabled else None,
             created_at=now,
             updated_at=now,
         )
         if await queries.accounts.add_user(session, user):
             break
     if terms.sealer:
-        await api_keys.issue(session, user.id, name="Default", scopes=SCOPES, expires_at=None, sealer=terms.sealer)
+        await api_keys.issue(session, user.id, name=DEFAULT_KEY, scopes=SCOPES, expires_at=None, sealer=terms.sealer)
     return user
 
 
@@ -225,9 +235,19 @@ async def delete_identity(session: Session, issuer: str, subject: str) -> bool:
     if identity.user_id is not None:
         user = await queries.accounts.user_for_update(session, identity.user_id)
         siblings = await queries.accounts.identities(session, identity.user_id)
-        if user is not None and all(sibling.deleted_at is not None for sibling in siblings):
+        living = [sibling for sibling in siblings if sibling.deleted_at is None]
+        if user is not None and not living:
             user.deleted_at = user.updated_at = now
+        elif user is not None and user.email == identity.email:
+            _take_address_of(user, living)
     return True
+
+
+def _take_address_of(user: User, living: Sequence[Identity]) -> None:
+    """The address came from an identity that is gone: nobody vouches for it any more, unless another one has it too."""
+    heir = max(living, key=lambda identity: (identity.email == user.email, identity.email_verified))
+    user.email, user.email_verified = heir.email, heir.email_verified
+    user.updated_at = clock.now()
 
 
 async def update_profile(session: Session, actor: Actor, changes: Mapping[str, str | None]) -> None:
@@ -241,7 +261,9 @@ async def update_profile(session: Session, actor: Actor, changes: Mapping[str, s
         user.full_name_source = "user"
     username = changes.get("username")
     if username is not None:
-        if not await queries.accounts.rename(session, user, username):
+        kept = username == user.username
+        free = username not in usernames.RESERVED and await queries.accounts.rename(session, user, username)
+        if not (kept or free):
             raise errors.Conflict(f"The username {username} is taken. Pick another one.")
         user.username_source = "user"
     user.updated_at = clock.now()
@@ -252,6 +274,8 @@ async def set_disabled(session: Session, user_id: UUID, *, disabled: bool) -> No
     user = await queries.accounts.user_for_update(session, user_id)
     if user is None:
         raise errors.NotFound("There is no such user.")
+    if user.deleted_at is not None:
+        raise errors.Conflict("This account was deleted at its provider, for good.")
     if disabled != (user.disabled_at is not None):
         user.disabled_at = clock.now() if disabled else None
         user.updated_at = clock.now()

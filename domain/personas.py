@@ -5,9 +5,10 @@ from datetime import timedelta
 
 import clock
 from db import queries
+from db.models import SCOPES, User
 from db.session import Session
-from domain import accounts
-from domain.accounts import FREE, IdentityFacts, Terms
+from domain import accounts, api_keys
+from domain.accounts import DEFAULT_KEY, FREE, IdentityFacts, Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +49,13 @@ PERSONAS = {
 
 
 async def seed(session: Session, issuer: str, terms: Terms) -> None:
-    """Make every persona, or put it back into its state; what else its account holds stays."""
-    now = clock.now()
+    """Make every persona, or put it back into its state, whatever was tried with it; its other objects stay."""
     for persona in PERSONAS.values():
+        await queries.accounts.revive(session, issuer, persona.subject)
         facts = IdentityFacts(
             issuer=issuer,
             subject=persona.subject,
-            as_of=now,
+            as_of=clock.now(),
             complete=True,
             email=persona.email,
             email_verified=True,
@@ -62,13 +63,21 @@ async def seed(session: Session, issuer: str, terms: Terms) -> None:
             username=persona.name,
         )
         await accounts.merge(session, facts, terms)
-        identity = await queries.accounts.identity(session, issuer, persona.subject)
-        user = (
-            await queries.accounts.user_for_update(session, identity.user_id) if identity and identity.user_id else None
-        )
-        if user is None:
-            continue
-        user.tier = persona.tier
-        user.invite_validated = persona.invited
-        user.trial_ends_at = now + timedelta(days=-1 if persona.trial_ended else terms.trial_days)
-        user.disabled_at = now if persona.disabled else None
+        user = await queries.accounts.owner_for_update(session, issuer, persona.subject)
+        if user is not None:
+            await _restore(session, user, persona, terms)
+
+
+async def _restore(session: Session, user: User, persona: Persona, terms: Terms) -> None:
+    now = clock.now()
+    user.tier = persona.tier
+    user.invite_validated = persona.invited
+    user.trial_ends_at = now + timedelta(days=-1 if persona.trial_ended else terms.trial_days)
+    user.disabled_at = now if persona.disabled else None
+    user.full_name, user.full_name_source = persona.full_name, "provider"
+    if await queries.accounts.rename(session, user, persona.name):
+        user.username_source = "provider"
+    await queries.invites.forget_failures(session, user.id)
+    live = await queries.api_keys.live_named(session, user.id, DEFAULT_KEY, now)
+    if terms.sealer and not live:
+        await api_keys.issue(session, user.id, name=DEFAULT_KEY, scopes=SCOPES, expires_at=None, sealer=terms.sealer)

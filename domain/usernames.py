@@ -8,6 +8,11 @@ from db import queries
 from db.models import USERNAME
 from db.session import Session
 
+RESERVED = frozenset(
+    {"admin", "administrator", "api", "gatehouse", "help", "me", "root", "security", "support", "system"}
+)
+"""Names that would let somebody pass for whoever runs the service."""
+
 _MAX_BASE = 24  # leaves room for a number behind it
 
 
@@ -24,7 +29,7 @@ async def free(session: Session, base: str) -> str:
     The unique index decides between two who ask at once.
     """
     names = [base, *(f"{base}{number}" for number in range(2, 10))]
-    taken = await queries.accounts.taken_usernames(session, names)
+    taken = RESERVED | await queries.accounts.taken_usernames(session, names)
     return next((name for name in names if name not in taken), f"{base}{secrets.randbelow(900_000) + 100_000}")
 
 

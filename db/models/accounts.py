@@ -39,7 +39,8 @@ class User(HasId, Base):
     updated_at: Mapped[datetime]
 
 
-Index("ix_users_email_lower", func.lower(User.email))
+# Folded as ASCII only: what Unicode takes for the same letters, mail servers deliver to different people.
+Index("ix_users_email_lower", func.lower(User.email.collate("C")))
 
 
 class Identity(HasId, Base):
@@ -69,3 +70,6 @@ class Identity(HasId, Base):
     claims_as_of: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
+
+
+Index("ix_identities_email_lower", func.lower(Identity.email.collate("C")))

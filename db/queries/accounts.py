@@ -3,10 +3,9 @@
 import contextlib
 import hashlib
 from collections.abc import Sequence
-from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import Select, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from db.models import Identity, User
@@ -64,7 +63,7 @@ async def lock_subject(session: Session, issuer: str, subject: str) -> None:
 
 async def lock_email(session: Session, email: str) -> None:
     """Let one transaction at a time decide whose account a verified address joins."""
-    await _lock(session, f"email\0{email.lower()}")
+    await _lock(session, f"email\0{_ascii_lower(email)}")
 
 
 async def _lock(session: Session, name: str) -> None:
@@ -86,16 +85,38 @@ async def user_for_update(session: Session, user_id: UUID) -> User | None:
     return await session.scalar(statement)
 
 
-async def users_with_verified_email(session: Session, email: str) -> Sequence[User]:
-    """Living users who have this address verified; two are enough to know that it is not one."""
+def _ascii_lower(email: str) -> str:
+    """As `lower(… collate "C")` folds: A to Z and nothing else. For Unicode, K and the Kelvin sign would be one."""
+    return "".join(character.lower() if character.isascii() else character for character in email)
+
+
+def _vouched_by(email: str) -> Select[UUID | None]:
+    return select(Identity.user_id).where(
+        func.lower(Identity.email.collate("C")) == _ascii_lower(email), Identity.email_verified
+    )
+
+
+async def owner_for_update(session: Session, issuer: str, subject: str) -> User | None:
+    """The user an identity belongs to, locked until the transaction ends."""
+    found = await identity(session, issuer, subject)
+    return await user_for_update(session, found.user_id) if found and found.user_id else None
+
+
+async def users_vouched_for(session: Session, email: str) -> Sequence[User]:
+    """Living users one of whose living identities has this address verified; two are enough to know it is not one."""
+    living = _vouched_by(email).where(Identity.deleted_at.is_(None))
     statement = (
-        select(User)
-        .where(func.lower(User.email) == email.lower(), User.email_verified, User.deleted_at.is_(None))
-        .order_by(User.id)
-        .limit(2)
-        .with_for_update()
+        select(User).where(User.id.in_(living), User.deleted_at.is_(None)).order_by(User.id).limit(2).with_for_update()
     )
     return (await session.scalars(statement)).all()
+
+
+async def is_barred(session: Session, email: str) -> bool:
+    """Whether an account was shut out that had this address verified and has been deleted since."""
+    statement = select(User.id).where(
+        User.id.in_(_vouched_by(email)), User.disabled_at.is_not(None), User.deleted_at.is_not(None)
+    )
+    return await session.scalar(statement.limit(1)) is not None
 
 
 async def taken_usernames(session: Session, usernames: Sequence[str]) -> set[str]:
@@ -135,11 +156,23 @@ def _require_username_conflict(error: IntegrityError) -> None:
 async def find_users(session: Session, text: str) -> Sequence[User]:
     """Users whose id, email, username or subject is `text`; for operators."""
     by_subject = select(Identity.user_id).where(Identity.subject == text)
-    same = [func.lower(User.email) == text.lower(), User.username == text.lower(), User.id.in_(by_subject)]
+    same = [
+        func.lower(User.email.collate("C")) == _ascii_lower(text),
+        User.username == text.lower(),
+        User.id.in_(by_subject),
+    ]
     with contextlib.suppress(ValueError):
         same.append(User.id == UUID(text))
     return (await session.scalars(select(User).where(or_(*same)).order_by(User.id).limit(20))).all()
 
 
-async def set_disabled(session: Session, user_id: UUID, disabled_at: datetime | None, now: datetime) -> None:
-    await session.execute(update(User).where(User.id == user_id).values(disabled_at=disabled_at, updated_at=now))
+async def revive(session: Session, issuer: str, subject: str) -> None:
+    """Undo a deletion, tombstone included. For the seed only: no fact of a provider may do this."""
+    found = await identity(session, issuer, subject)
+    if found is not None and found.deleted_at is not None and found.user_id is not None:
+        found.deleted_at = None
+        await session.execute(update(User).where(User.id == found.user_id).values(deleted_at=None))
+        await session.flush()
+    elif found is not None and found.user_id is None:
+        await session.delete(found)
+        await session.flush()

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 
 from db.models import ApiKey, User
 from db.queries.relation import Relation
@@ -72,11 +72,20 @@ async def for_update(session: Session, user_id: UUID, key_id: UUID) -> ApiKey | 
     return await session.scalar(select(ApiKey).where(ApiKey.user_id == user_id, ApiKey.id == key_id).with_for_update())
 
 
+def _live(user_id: UUID, now: datetime) -> ColumnElement[bool]:
+    unexpired = or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now)
+    return and_(ApiKey.user_id == user_id, ApiKey.revoked_at.is_(None), unexpired)
+
+
 async def count_live(session: Session, user_id: UUID, now: datetime) -> int:
     """How many keys of this user work now."""
-    live = or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now)
-    statement = select(func.count()).where(ApiKey.user_id == user_id, ApiKey.revoked_at.is_(None), live)
-    return await session.scalar(statement) or 0
+    return await session.scalar(select(func.count()).where(_live(user_id, now))) or 0
+
+
+async def live_named(session: Session, user_id: UUID, name: str, now: datetime) -> ApiKey | None:
+    """The oldest key of this user that works now and is called so."""
+    statement = select(ApiKey).where(_live(user_id, now), ApiKey.name == name).order_by(ApiKey.id).limit(1)
+    return await session.scalar(statement)
 
 
 async def touch(session: Session, key_id: UUID, now: datetime) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import delete, func, or_, select, update
 
 from db.models import Invite, InviteAttempt
 from db.session import Session
@@ -33,6 +33,13 @@ async def failures_since(session: Session, user_id: UUID, since: datetime) -> tu
     )
     count, first = (await session.execute(statement)).one()
     return count, first
+
+
+async def forget_failures(session: Session, user_id: UUID) -> None:
+    """Drop the wrong codes of a user. For the seed only: elsewhere they are evidence."""
+    await session.execute(
+        delete(InviteAttempt).where(InviteAttempt.user_id == user_id, InviteAttempt.succeeded.is_(False))
+    )
 
 
 async def by_digest(session: Session, digest: bytes) -> Invite | None:

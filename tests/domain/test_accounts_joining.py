@@ -10,11 +10,14 @@ from uuid import UUID
 import pytest
 from sqlalchemy import update
 
+import clock
+import errors
 from db import queries
 from db.models import ApiKey, Identity, User
 from db.session import Database
 from domain import accounts
 from domain.accounts import IdentityFacts, Terms
+from domain.actor import Actor
 from sealing import Sealer
 from tests.fakes.clerk_api import JULY
 from tests.refusals import LONG_AGO
@@ -149,3 +152,77 @@ async def test_an_account_goes_when_all_its_identities_go_at_once(database: Data
         await asyncio.gather(*(delete(database, subject) for subject in subjects))
         [user] = await rows(User, User.id == user_id)
         assert user.deleted_at
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("{}@g\u0130thub.test", "{}@github.test"),  # Unicode folds İ to i, and the domain is another one
+        ("{}@github.test", "{}@g\u0130thub.test"),
+        ("kate{}@k.test", "\u212aate{}@k.test"),  # the Kelvin sign
+        ("stra\u00dfe{}@s.test", "strasse{}@s.test"),
+        ("{}@\uff58.test", "{}@x.test"),
+        ("{}@x.test", "{}@x.test."),
+        ("{}+a@x.test", "{}@x.test"),
+    ],
+)
+async def test_addresses_that_only_look_alike_join_nobody(one: str, other: str, database: Database) -> None:
+    name = word()
+    first = await seen(database, CLERK, word(), email=one.format(name), email_verified=True)
+    second = await seen(database, OIDC, word(), email=other.format(name), email_verified=True)
+    assert first != second
+
+
+async def test_an_address_that_went_with_its_identity_joins_nobody(database: Database, rows: Rows) -> None:
+    """The next holder of a company's address must not find the account of the one before."""
+    clerk, oidc, address = word(), word(), f"{word()}@corp.test"
+    private = f"{word()}@home.test"
+    account = await seen(database, CLERK, clerk, email=private, email_verified=True)
+    assert await seen(database, OIDC, oidc, email=private, email_verified=True) == account
+    await seen(database, CLERK, clerk, minute=1, email=address, email_verified=True)
+    async with database.transaction() as session:
+        assert await accounts.delete_identity(session, CLERK, clerk)
+    [user] = await rows(User, User.id == account)
+    assert (user.deleted_at, user.email, user.email_verified) == (None, private, True)
+    assert await seen(database, CLERK, word(), email=address, email_verified=True) != account
+
+
+async def test_deleting_oneself_does_not_lift_a_ban(database: Database, rows: Rows) -> None:
+    subject, address = word(), f"{word()}@ban.test"
+    account = await seen(database, CLERK, subject, email=address, email_verified=True)
+    async with database.transaction() as session:
+        await accounts.set_disabled(session, account, disabled=True)
+    async with database.transaction() as session:
+        assert await accounts.delete_identity(session, CLERK, subject)
+    again = await seen(database, CLERK, word(), email=address.upper(), email_verified=True)
+    [user] = await rows(User, User.id == again)
+    assert again != account
+    assert user.disabled_at is not None
+    other = await seen(database, CLERK, word(), email=f"{word()}@ban.test", email_verified=True)
+    [free] = await rows(User, User.id == other)
+    assert free.disabled_at is None
+
+
+async def test_facts_from_the_future_do_not_freeze_an_account(database: Database, rows: Rows) -> None:
+    subject = word()
+    await seen(database, CLERK, subject, minute=60 * 24 * 365 * 50, full_name="Frozen")
+    [identity] = await rows(Identity, Identity.subject == subject)
+    assert identity.profile_as_of <= clock.now() + accounts.MAX_AHEAD
+    clock.move(2 * accounts.MAX_AHEAD)
+    told = IdentityFacts(issuer=CLERK, subject=subject, as_of=clock.now(), complete=True, full_name="Thawed")
+    async with database.transaction() as session:
+        assert await accounts.merge(session, told, TERMS)
+    [user] = await rows(User, User.id == identity.user_id)
+    assert user.full_name == "Thawed"
+
+
+async def test_nobody_passes_for_the_operator(database: Database, rows: Rows) -> None:
+    account = await seen(database, CLERK, word(), username="admin")
+    [user] = await rows(User, User.id == account)
+    assert user.username != "admin"
+    assert user.username.startswith("admin")
+    actor = Actor(user_id=account, tier="free", invited=True, scopes=None)
+    for name in ("root", "support"):
+        with pytest.raises(errors.Conflict):
+            async with database.transaction() as session:
+                await accounts.update_profile(session, actor, {"username": name})

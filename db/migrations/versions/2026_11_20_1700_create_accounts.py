@@ -34,7 +34,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
         sa.UniqueConstraint("username", name=op.f("uq_users_username")),
     )
-    op.create_index("ix_users_email_lower", "users", [sa.literal_column("lower(email)")], unique=False)
+    op.create_index("ix_users_email_lower", "users", [sa.text('lower(email COLLATE "C")')], unique=False)
     op.create_table(
         "identities",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -59,6 +59,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_identities")),
         sa.UniqueConstraint("issuer", "subject", name=op.f("uq_identities_issuer_subject")),
     )
+    op.create_index("ix_identities_email_lower", "identities", [sa.text('lower(email COLLATE "C")')], unique=False)
     op.create_index(op.f("ix_identities_user_id"), "identities", ["user_id"], unique=False)
 
 
