@@ -76,7 +76,7 @@ def create_app(settings: Settings) -> Starlette:
 
 def create() -> Starlette:
     """The application of one worker process of `gatehouse serve`, from the environment alone."""
-    settings = Settings.load(_env_file=None)
+    settings = Settings.of_server()
     logs.configure(settings.log_level)
     return create_app(settings)
 

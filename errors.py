@@ -174,5 +174,5 @@ def collect_faults() -> Iterator[Faults]:
     yield faults
     if faults.found:
         raise BadUserInput(
-            "; ".join(f"{fault.path}: {fault.message}" for fault in faults.found[:5]), tuple(faults.found)
+            " ".join(f"{fault.path}: {fault.message}" for fault in faults.found[:5]), tuple(faults.found)
         )

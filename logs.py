@@ -10,8 +10,9 @@ import structlog
 
 _SECRET_NAMES = re.compile(r"authorization|cookie|secret|password|token|api[_-]?key|dsn|database_url", re.IGNORECASE)
 _SECRET_SHAPES = re.compile(
-    r"eyJ[\w-]+\.[\w-]*\.?[\w-]*"  # a JWT, or what is left of one
-    r"|\b(?:iq|sk_test|sk_live|whsec|sb_secret)_[\w+/=-]+"
+    # Possessive, and matching without what follows: text made to look almost like one costs no second look.
+    r"eyJ[\w-]++(?:\.[\w-]*+){0,2}"  # a JWT, or what is left of one
+    r"|(?<![A-Za-z])(?:iq|sk_test|sk_live|whsec|sb_secret)_[\w+/=-]+"
     r"|(?<=://)[^/\s@]*@"  # the user and password of a URL
 )
 
@@ -58,9 +59,11 @@ def configure(level: str, *, readable: bool | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "alembic"):
+    for name in ("uvicorn", "uvicorn.error", "alembic"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
+    # Its lines hold whole query strings, and so documents; ours is in middleware.
+    logging.getLogger("uvicorn.access").disabled = True
     # Each request of httpx is a line with the whole URL, each look at a revision two of Alembic's.
     for chatty in ("alembic", "httpx"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

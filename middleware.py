@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import errors
 
 _log = structlog.get_logger("gatehouse.http")
+_LOGGED_PATH = 200
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}")
 
 
@@ -53,7 +54,9 @@ class RequestLog:
                 await _masked(request_id)(scope, receive, send_with_id)
             finally:
                 elapsed = round((time.perf_counter() - began) * 1000, 1)
-                _log.info("request", method=scope["method"], path=scope["path"], status=status, ms=elapsed)
+                _log.info(
+                    "request", method=scope["method"], path=scope["path"][:_LOGGED_PATH], status=status, ms=elapsed
+                )
 
 
 def _masked(request_id: str) -> Response:

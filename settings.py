@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -10,6 +11,9 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as SourceError
+
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 CommaList = Annotated[tuple[str, ...], NoDecode]
 Asymmetric = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
@@ -82,6 +86,12 @@ class Settings(BaseSettings):
             field = re.search(r'"(\w+)"', str(error))
             raise SettingsError(f"{field[1].upper() if field else 'Settings'}: not valid JSON.") from None
 
+    @classmethod
+    def of_server(cls) -> Self:
+        """As a server reads it: from the environment alone, and for production unless ENVIRONMENT says otherwise."""
+        named = os.environ.get("ENVIRONMENT", "").strip()
+        return cls.load(_env_file=None, **({} if named else {"environment": "production"}))
+
     @field_validator("allowed_origins", "clerk_authorized_parties", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -91,13 +101,10 @@ class Settings(BaseSettings):
     @classmethod
     def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for origin in value:
-            parts = urlsplit(origin)
-            if (
-                parts.scheme not in ("http", "https")
-                or not parts.netloc
-                or origin != f"{parts.scheme}://{parts.netloc}"
-            ):
-                raise ValueError(f"{origin!r} is not an origin; write scheme://host[:port], comma-separated.")
+            if not _ORIGIN.fullmatch(origin) or urlsplit(origin).port == _DEFAULT_PORTS[urlsplit(origin).scheme]:
+                raise ValueError(
+                    f"browsers send no {origin!r}; write scheme://host[:port], lower case, no default port."
+                )
         return value
 
     @field_validator("log_level", mode="before")
@@ -135,6 +142,13 @@ class Settings(BaseSettings):
     def _is_long_enough(cls, value: SecretStr | None) -> SecretStr | None:
         if value and len(value.get_secret_value().encode()) < 32:
             raise ValueError("at least 32 bytes, or HS256 can be guessed (RFC 7518, section 3.2).")
+        return value
+
+    @field_validator("beta_invite_code")
+    @classmethod
+    def _is_no_guess(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and len(value.get_secret_value().strip()) < 6:
+            raise ValueError("at least 6 characters; leave it out to have no shared code.")
         return value
 
     @field_validator("api_key_encryption_key")

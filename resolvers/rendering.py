@@ -48,11 +48,17 @@ def render_executed(executed: Executed, request_id: str) -> list[dict[str, Any]]
     """The errors of an operation that ran, each at its path. What is not an `AppError` is logged whole and masked."""
     rendered = []
     ours: list[GraphQLError] = []
+    failed: set[str] = set()
     for error in executed.errors:
         known = _known(error)
-        if known is None or known.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        if known is None:
             ours.append(error)
+        elif known.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            failed.add(known.code)
         rendered.append(render(known or errors.InternalError(request_id), **_locations([error]), path=error.path))
+    # Whoever raised these has logged why; a traceback for each field would bury it.
+    for code in sorted(failed):
+        _log.warning("resolver.unavailable", request_id=request_id, code=code)
     for error in ours[:_MAX_LOGGED]:
         _log.error("resolver.failed", request_id=request_id, path=error.path, exc_info=error.original_error or error)
     if len(ours) > _MAX_LOGGED:
@@ -67,9 +73,12 @@ def render(error: AppError, **where: Any) -> dict[str, Any]:
 
 def mask(error: Exception, request_id: str) -> AppError:
     """The error itself where callers may see it, else an `InternalError`. What lies behind either goes to the log."""
-    if not isinstance(error, AppError) or error.__cause__ is not None:
-        _log.error("request.failed", request_id=request_id, exc_info=error)
-    return error if isinstance(error, AppError) else errors.InternalError(request_id)
+    if isinstance(error, AppError):
+        if error.__cause__ is not None:
+            _log.warning("request.unavailable", request_id=request_id, code=error.code, cause=repr(error.__cause__))
+        return error
+    _log.error("request.failed", request_id=request_id, exc_info=error)
+    return errors.InternalError(request_id)
 
 
 def retry_after(rendered: Sequence[Mapping[str, Any]]) -> int | None:

@@ -37,6 +37,12 @@ def load(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Settings:
         ("ALLOWED_ORIGINS", "app.example.com"),
         ("ALLOWED_ORIGINS", "https://app.example.com/"),
         ("ALLOWED_ORIGINS", "*"),
+        ("ALLOWED_ORIGINS", "https://*.example.com"),
+        ("ALLOWED_ORIGINS", "https://user@app.example.com"),
+        ("ALLOWED_ORIGINS", "https://App.example.com"),
+        ("ALLOWED_ORIGINS", "https://app.example.com:443"),
+        ("BETA_INVITE_CODE", "   "),
+        ("BETA_INVITE_CODE", "1"),
         ("LOG_LEVEL", "loud"),
         ("CLERK_DOMAIN", "https://clerk.example.com/path"),
         ("CLERK_ISSUER", "clerk.example.com"),
@@ -83,6 +89,19 @@ def test_production_is_closed_unless_opened(monkeypatch: pytest.MonkeyPatch) -> 
     assert (settings.graphiql, settings.introspection, settings.local_issuer) == (False, False, False)
     opened = load(monkeypatch, GRAPHIQL_ENABLED="true", INTROSPECTION_ENABLED="1", **PRODUCTION)
     assert (opened.graphiql, opened.introspection) == (True, True)
+
+
+@pytest.mark.parametrize("written", ["", "  "])
+def test_a_server_is_for_production_unless_told(monkeypatch: pytest.MonkeyPatch, written: str) -> None:
+    """`ENVIRONMENT: ${ENVIRONMENT}` of a compose file is an empty string where nobody set it."""
+    for name, value in (PRODUCTION | {"ENVIRONMENT": written}).items():
+        monkeypatch.setenv(name, value)
+    settings = Settings.of_server()
+    assert (settings.environment, settings.local_issuer) == ("production", False)
+    monkeypatch.delenv("ENVIRONMENT")
+    assert Settings.of_server().environment == "production"
+    monkeypatch.setenv("ENVIRONMENT", "test")
+    assert Settings.of_server().environment == "test"
 
 
 def test_no_secret_shows_in_repr_or_error(monkeypatch: pytest.MonkeyPatch) -> None:

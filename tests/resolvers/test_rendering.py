@@ -125,7 +125,9 @@ def test_what_refuses_a_whole_request_is_logged_where_something_lies_behind_it(l
     unavailable.__cause__ = OSError("10.0.0.7 refused")
     assert rendering.mask(unavailable, "r-1") is unavailable
     assert isinstance(rendering.mask(ValueError("SELECT 1"), "r-1"), errors.InternalError)
-    assert [event["exc_info"].__class__ for event in logged] == [errors.ServiceUnavailable, ValueError]
+    assert [event["event"] for event in logged] == ["request.unavailable", "request.failed"]
+    assert "10.0.0.7 refused" in logged[0]["cause"]
+    assert isinstance(logged[1]["exc_info"], ValueError)
 
 
 def test_the_longest_wait_counts() -> None:
