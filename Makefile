@@ -53,7 +53,7 @@ clean: ## remove what was installed; data in .gatehouse stays
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		(echo 'Python 3.11 or newer is needed; name one with PYTHON=python3.12 make run' && false)
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv .venv || (rm -rf .venv && false)
 
 # A larger set contains the smaller ones, so installing it marks them as well.
 .venv/.installed-production: .venv/bin/python requirements/production.txt requirements/build.txt pyproject.toml

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 import clock
 import domain
@@ -63,9 +62,11 @@ def token_of(local: LocalIssuer, who: Persona, expires: timedelta, kind: Kind = 
 
 async def _one(session: Session, who: str) -> User:
     found = await queries.accounts.find_users(session, who)
-    if len(found) != 1:
-        some = "Nobody" if not found else f"{len(found)} accounts"
-        raise errors.NotFound(f"{some} with the id, email, username or subject {who}.")
+    if not found:
+        raise errors.NotFound(f"Nobody with the id, email, username or subject {who}.")
+    if len(found) > 1:
+        several = ", ".join(f"{user.id} ({user.username})" for user in found)
+        raise errors.Conflict(f"{who} fits {len(found)} accounts; name one by its id: {several}.")
     return found[0]
 
 
@@ -76,15 +77,13 @@ def show_user(who: Who) -> None:
     async def run() -> None:
         async with environment.database(environment.load()) as database, database.transaction() as session:
             user = await _one(session, who)
-            table = Table(box=None, show_header=False)
-            for name in ("id", "email", "email_verified", "full_name", "username", "tier", "invite_validated"):
-                table.add_row(name, _shown(getattr(user, name)))
-            for name in ("trial_ends_at", "disabled_at", "deleted_at", "created_at", "updated_at"):
-                table.add_row(name, _shown(getattr(user, name)))
+            names = ("id", "email", "email_verified", "full_name", "username", "tier", "invite_validated")
+            times = ("trial_ends_at", "disabled_at", "deleted_at", "created_at", "updated_at")
+            rows = [(name, _shown(getattr(user, name))) for name in (*names, *times)]
             for identity in await queries.accounts.identities(session, user.id):
                 state = " (deleted)" if identity.deleted_at else ""
-                table.add_row("identity", f"{identity.issuer} {identity.subject}{state}")
-            show(table)
+                rows.append(("identity", f"{identity.issuer} {identity.subject}{state}"))
+            show((), rows)
 
     asyncio.run(run())
 
@@ -139,11 +138,11 @@ def list_invites() -> None:
 
     async def run() -> None:
         async with environment.database(environment.load()) as database, database.transaction() as session:
-            table = Table("code", "used", "of", "expires", "withdrawn", "note", box=None)
-            for invite in await queries.invites.newest(session, 100):
-                times = (_shown(invite.expires_at), _shown(invite.withdrawn_at))
-                table.add_row(invite.code, str(invite.uses), str(invite.max_uses), *times, invite.note or "")
-            show(table)
+            rows = [
+                (one.code, one.uses, one.max_uses, _shown(one.expires_at), _shown(one.withdrawn_at), one.note)
+                for one in await queries.invites.newest(session, 100)
+            ]
+            show(("code", "used", "of", "expires", "withdrawn", "note"), rows)
 
     asyncio.run(run())
 

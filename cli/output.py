@@ -1,12 +1,22 @@
 """How commands print tables. What is in them is for the commands."""
 
 import sys
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 
-def show(table: Table) -> None:
-    """As wide as the terminal; in a pipe as wide as it needs, so that nothing is cut."""
-    table.pad_edge = False
+def show(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """As wide as the terminal; in a pipe as wide as it needs, so that nothing is cut. Without columns, no heading."""
+    table = Table(*columns, box=None, pad_edge=False, show_header=bool(columns))
+    for row in rows:
+        table.add_row(*map(_cell, row))
     Console(width=None if sys.stdout.isatty() else 500).print(table)
+
+
+def _cell(value: object) -> Text:
+    """Plain text: what people call themselves is neither markup nor a command to the terminal."""
+    text = "" if value is None else str(value)
+    return Text("".join(character if character.isprintable() else "\ufffd" for character in text))

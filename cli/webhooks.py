@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 import httpx
 import orjson
 import typer
-from rich.table import Table
 
 import clock
 from cli import environment
@@ -28,13 +27,18 @@ def list_deliveries() -> None:
 
     async def run() -> None:
         async with environment.database(environment.load()) as database, database.transaction() as session:
-            table = Table("received", "type", "subject", "attempts", "outcome", "message", box=None)
-            for delivery in await queries.deliveries.newest(session, 50):
-                outcome = delivery.outcome or f"failed: {delivery.error}"
-                received = f"{delivery.received_at:%Y-%m-%d %H:%M:%S}"
-                row = (received, delivery.event_type, delivery.subject or "", str(delivery.attempts), outcome)
-                table.add_row(*row, delivery.message_id)
-            show(table)
+            rows = [
+                (
+                    f"{one.received_at:%Y-%m-%d %H:%M:%S}",
+                    one.event_type,
+                    one.subject,
+                    one.attempts,
+                    one.outcome or f"failed: {one.error}",
+                    one.message_id,
+                )
+                for one in await queries.deliveries.newest(session, 50)
+            ]
+            show(("received", "type", "subject", "attempts", "outcome", "message"), rows)
 
     asyncio.run(run())
 
@@ -70,7 +74,8 @@ def send(
     try:
         answer = httpx.post(target, content=body, headers=headers, timeout=15)
     except httpx.HTTPError as error:
-        raise ValueError(f"nobody answers at {target} ({error}); is `make run` running?") from None
+        where = "name the port of `make run` with PORT=… or the address with --url"
+        raise ValueError(f"nobody answers at {target} ({error}); {where}.") from None
     typer.echo(f"{answer.status_code} {answer.text}".strip())
     if not answer.is_success:
         raise typer.Exit(1)

@@ -190,6 +190,16 @@ def test_requests_under_way_are_answered_before_the_end(home: Path) -> None:
             assert server.process.wait(15) == 0
 
 
+def test_what_people_call_themselves_is_plain_text_to_operators(home: Path) -> None:
+    with dev(home) as server:
+        token = gatehouse(home, "token", "--as", "free").stdout.strip()
+        name = "[/x] [link=https://evil.example.test]click[/link] [bold]"
+        mutation = "mutation($name: String!) { updateProfile(input: {fullName: $name}) { user { fullName } } }"
+        server.ask(token, {"query": mutation, "variables": {"name": name}})
+        shown = gatehouse(home, "users", "show", "free")
+        assert name in shown.stdout, shown.stderr
+
+
 def test_commands_without_a_server_bring_postgres_for_themselves(home: Path) -> None:
     status = gatehouse(home, "migrate", "status")
     assert (status.returncode, status.stdout.count("2026_")) == (0, 2)
@@ -211,10 +221,10 @@ def test_commands_without_a_server_bring_postgres_for_themselves(home: Path) -> 
         (["serve"], {"DATABASE_URL": "postgresql://localhost/x"}, 1, "CLERK_DOMAIN"),
         (["migrate", "--to", "1999"], {}, 1, "no revision 1999"),
         (["migrate", "--sql", "--to", "1999"], {}, 1, "no revision 1999"),
-        (["migrate"], {"DATABASE_URL": "postgresql://127.0.0.1:1/x"}, 1, "out of reach"),
+        (["migrate"], {"DATABASE_URL": "postgresql://127.0.0.1:1/x"}, 1, "DATABASE_URL: the database did not"),
         (["users", "show", "nobody-at-all"], {}, 1, "Nobody with"),
         (["invites", "withdraw", "NOT-A-CODE"], {}, 1, "no such invite code"),
-        (["webhooks", "send", "user.updated"], {"PORT": "1"}, 1, "make run"),
+        (["webhooks", "send", "user.updated"], {"PORT": "1"}, 1, "name the port of `make run`"),
         (["frobnicate"], {}, 2, "No such command"),
     ],
 )
@@ -273,8 +283,14 @@ def test_serve_is_closed_by_default_and_ends_on_sigterm(home: Path, database_url
         assert allowed.headers["access-control-allow-origin"] == "https://app.example.test"
         foreign = client.post("/graphql", json=ME, headers={"Origin": "https://evil.example.test"})
         assert "access-control-allow-origin" not in foreign.headers
+        in_query = client.get(
+            "/graphql", params={"query": "{ me { id } }", "variables": '{"secret": "s3cr3t-in-query"}'}
+        )
+        assert in_query.status_code == 200
     process.terminate()
     _, logged = process.communicate(timeout=20)
     assert process.returncode in (0, -signal.SIGTERM)
     assert local not in logged
+    assert "s3cr3t-in-query" not in logged
+    assert logged.count('"path": "/ready"') == 1
     assert all(orjson.loads(line) for line in logged.splitlines())
