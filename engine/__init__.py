@@ -1,8 +1,8 @@
 """How a document is answered, for any Strawberry schema: documents, limits, execution. Knows no transport, no noun."""
 
 from engine.answers import Answer, Executed, InputFault, Reason, Refused
-from engine.documents import Limits
 from engine.execution import Engine, GraphQLRequest
+from engine.limits import Limits
 from engine.strings import unstorable_strings
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""What the engine gives back: a request that ran, or one refused before anything ran. Not how they look on the wire."""
+"""What the engine gives back: a request that ran, or one refused. Not how they look on the wire."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,10 @@ class InputFault(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A request error: nothing ran, so the response has no `data` entry (GraphQL specification, section 7.1)."""
+    """A request error: the response has no `data` entry (GraphQL specification, section 7.1).
+
+    Nothing ran, or, as the message says then, it was cut off as too large; mutations keep the effects they had.
+    """
 
     reason: Reason
     errors: Sequence[GraphQLError]

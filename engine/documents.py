@@ -1,9 +1,11 @@
 """Text to a document that may run: parsed, measured, validated once and remembered. Not what it is run with."""
 
+import hashlib
 import re
-from collections import OrderedDict
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from graphql import (
     DocumentNode,
@@ -24,67 +26,82 @@ from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRul
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from engine.answers import InputFault, Reason, Refused, refuse
-from engine.complexity import TooComplex, check_complexity
+from engine.complexity import Complexity, TooComplex
+from engine.limits import Limits
+from engine.remembering import Remembered
 from engine.strings import fault_of_surrogate, faults_of_literals
 
-# Pairs of fields that validation compares before it gives up; the library's own 500,000 take half a second.
-_MERGE_BUDGET = 100_000
+# Pairs of fields that validation compares before it gives up: 30 fragments of 12 fields, spread in one place, pass. The
+# library's own 500,000 take half a second.
+_MERGE_BUDGET = 20_000
 _MAX_ERRORS = 5
+# Measured: what a document, each of its tokens with the nodes made of it, and each error of a refusal take at most.
+_DOCUMENT_BYTES = 20_000
+_TOKEN_BYTES = 500
+_REFUSAL_BYTES = 1_000
 _NEWLINE = re.compile(r"\r\n|\n|\r")
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What a document may be at most. GraphiQL's introspection: 183 tokens, 18 levels, 29,000 fields as counted."""
-
-    characters: int = 50_000
-    lines: int = 5_000
-    tokens: int = 3_000
-    depth: int = 40
-    fields: int = 40_000
-    remembered_tokens: int = 40_000  # about 0.4 kB of memory each
-
-
-@dataclass(frozen=True, slots=True)
 class Document:
-    """A valid document and its operations by name; None names the one without a name."""
+    """A valid document and its operations by name; None names the one without a name.
+
+    `varies` where its cost hangs on the variables.
+    """
 
     ast: DocumentNode
     operations: Mapping[str | None, OperationDefinitionNode]
+    varies: bool
 
 
 class Documents:
-    """The documents of one schema, the least recently used forgotten first."""
+    """The documents of one schema: what was checked lately is known by the SHA-256 of its text, refusals as well."""
 
     def __init__(self, schema: Schema, limits: Limits, *, introspection: bool) -> None:
         self._schema = schema._schema  # noqa: SLF001 - Strawberry has no public way to graphql-core's schema
         self._limits = limits
+        self._complexity = Complexity(self._schema, limits)
         self._hide_suggestions = not introspection
         self._rules = _rules(introspection=introspection)
-        self._remembered: OrderedDict[str, Document] = OrderedDict()
-        self._remembered_tokens = 0
+        self._remembered: Remembered[Document] = Remembered(limits.remembered_bytes)
+        # Apart, so that a flood of refusals costs nobody a document.
+        self._refusals: Remembered[Refused] = Remembered(limits.remembered_refusal_bytes)
 
     def get(self, text: str) -> Document | Refused:
         """The document, or why it may not run."""
-        document = self._remembered.get(text)
-        if document is not None:
-            self._remembered.move_to_end(text)
-            return document
+        if len(text) > self._limits.characters:
+            return refuse(Reason.COMPLEXITY, f"The document is longer than {self._limits.characters} characters.")
+        key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        known = self._remembered.get(key) or self._refusals.get(key)
+        if known is not None:
+            return known
         checked = self._check(text)
         if isinstance(checked, Document):
-            self._remember(text, checked)
-        return checked
+            self._remembered.put(key, checked, _size_of_document(text, checked))
+            return checked
+        refused = _without_source(checked)
+        self._refusals.put(key, refused, _size_of_refusal(refused))
+        return refused
+
+    def weigh(
+        self, document: Document, operation: OperationDefinitionNode, variables: Mapping[str, Any]
+    ) -> Refused | None:
+        """Why the operation costs too much with these variables; None where it does not."""
+        if document.varies:
+            try:
+                self._complexity.check_values(document.ast, operation, variables)
+            except TooComplex as error:
+                return refuse(Reason.COMPLEXITY, str(error))
+        return None
 
     def _check(self, text: str) -> Document | Refused:
         limits = self._limits
-        if len(text) > limits.characters:
-            return refuse(Reason.COMPLEXITY, f"The document is longer than {limits.characters} characters.")
         # Each location in an error costs a walk over the lines before it.
         if sum(1 for _ in _NEWLINE.finditer(text)) >= limits.lines:
             return refuse(Reason.COMPLEXITY, f"The document has more than {limits.lines} lines.")
         try:
             ast = parse(text, max_lexical_tokens=limits.tokens, max_comments=limits.tokens)
-            check_complexity(ast, limits.depth, limits.fields)
+            varies = self._complexity.check(ast)
         except GraphQLSyntaxError as error:
             fault = fault_of_surrogate(text, next(iter(error.positions or ()), 0))
             return Refused(Reason.INPUT, (error,), (fault,)) if fault else Refused(_reason(error), (error,))
@@ -93,9 +110,9 @@ class Documents:
         faults: tuple[InputFault, ...] = faults_of_literals(ast) if "\0" in text or "\\u" in text else ()
         if faults:
             return Refused(Reason.INPUT, (GraphQLError("A string of the document cannot be stored."),), faults)
-        return self._validate(ast)
+        return self._validate(ast, varies=varies)
 
-    def _validate(self, ast: DocumentNode) -> Document | Refused:
+    def _validate(self, ast: DocumentNode, *, varies: bool) -> Document | Refused:
         errors = validate(
             self._schema, ast, self._rules, max_errors=_MAX_ERRORS, hide_suggestions=self._hide_suggestions
         )
@@ -104,14 +121,31 @@ class Documents:
         if errors:
             return Refused(Reason.VALIDATION, errors)
         operations = [node for node in ast.definitions if isinstance(node, OperationDefinitionNode)]
-        return Document(ast, {node.name.value if node.name else None: node for node in operations})
+        return Document(ast, {node.name.value if node.name else None: node for node in operations}, varies)
 
-    def _remember(self, text: str, document: Document) -> None:
-        self._remembered[text] = document
-        self._remembered_tokens += document.ast.token_count
-        while self._remembered_tokens > self._limits.remembered_tokens:
-            _text, forgotten = self._remembered.popitem(last=False)
-            self._remembered_tokens -= forgotten.ast.token_count
+
+def _size_of_document(text: str, document: Document) -> int:
+    """The memory it holds, from above: its nodes, the tokens of the source and the source, to which the nodes point.
+
+    The source counts twice, as the values of its strings and comments are copies.
+    """
+    return _DOCUMENT_BYTES + document.ast.token_count * _TOKEN_BYTES + 2 * sys.getsizeof(text)
+
+
+def _size_of_refusal(refused: Refused) -> int:
+    texts = [error.message for error in refused.errors]
+    texts += [part for fault in refused.faults for part in fault]
+    return _REFUSAL_BYTES + sum(_REFUSAL_BYTES + sys.getsizeof(text) for text in texts)
+
+
+def _without_source(refused: Refused) -> Refused:
+    """The same refusal; its errors know their places, but do not keep the document alive."""
+    errors = []
+    for error in refused.errors:
+        light = GraphQLError(error.message)
+        light.locations = error.locations
+        errors.append(light)
+    return Refused(refused.reason, tuple(errors), refused.faults)
 
 
 class _BoundedMergeRule(OverlappingFieldsCanBeMergedRule):

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from engine import Answer, Engine, Executed, GraphQLRequest, Reason, Refused
 from errors import AppError, InvalidCredential, ServiceUnavailable
 from resolvers import rendering
-from resolvers.negotiation import GRAPHQL_JSON, HTML, JSON, preferred
+from resolvers.negotiation import GRAPHQL_JSON, HTML, JSON, MAX_HEADER, preferred
 from resolvers.request import BadRequest, MethodNotAllowed, NotAcceptable, read_request
 
 _log = structlog.get_logger(__name__)
@@ -84,7 +84,7 @@ class GraphQLEndpoint:
             offers.append(HTML)
         chosen = preferred(",".join(request.headers.getlist("accept")), offers)
         if chosen is None:
-            raise NotAcceptable(f"Accept {GRAPHQL_JSON} or {JSON}.")
+            raise NotAcceptable(f"Accept {GRAPHQL_JSON} or {JSON}, in at most {MAX_HEADER} characters.")
         return chosen
 
     async def _answer(self, request: Request, asked: GraphQLRequest) -> Answer:

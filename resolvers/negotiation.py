@@ -8,9 +8,14 @@ JSON = "application/json"
 GRAPHQL_JSON = "application/graphql-response+json"
 HTML = "text/html"
 
-_QUOTED = r'"(?:[^"\\]|\\.)*+"'
-_ELEMENT = re.compile(rf'(?:[^,"]|{_QUOTED}|")++')
-_PARAMETER = re.compile(rf';\s*([^\s;="]+)=({_QUOTED}|[^\s;"]*)')
+# The longest that browsers send has 200 characters.
+MAX_HEADER = 2_048
+
+# A quote that nothing ends reaches to the end of the header: to look for its end again at every later quote, and not
+# find it, would take time by the square of the length.
+_QUOTED = r'"(?:[^"\\]|\\.)*+"?'
+_ELEMENT = re.compile(rf'(?:[^,"]|{_QUOTED})++', re.DOTALL)
+_PARAMETER = re.compile(rf';\s*+([^\s;="]++)=({_QUOTED}|[^\s;"]*+)', re.DOTALL)
 
 
 class MediaType(NamedTuple):
@@ -35,7 +40,9 @@ class MediaType(NamedTuple):
 
 
 def media_types(header: str) -> list[MediaType]:
-    """The elements of an `Accept` or `Content-Type` header, in their order."""
+    """The elements of an `Accept` or `Content-Type` header, in their order. One over `MAX_HEADER` long has none."""
+    if len(header) > MAX_HEADER:
+        return []
     found = []
     for element in _ELEMENT.findall(header):
         name, _, _ = element.partition(";")

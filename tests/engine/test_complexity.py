@@ -1,5 +1,8 @@
 """Documents made to cost: refused by a named limit before they cost it, whatever shape they have."""
 
+import asyncio
+from typing import Any
+
 import pytest
 import strawberry
 from graphql import get_introspection_query
@@ -23,7 +26,43 @@ class Query:
         return Person()
 
 
+@strawberry.interface
+class Thing:
+    id: strawberry.ID
+
+
+@strawberry.type
+class Friend(Thing):
+    name: str = "Ada"
+    tags: list[str] = strawberry.field(default_factory=lambda: ["a"])
+
+    @strawberry.field
+    def friends(self) -> "list[Friend] | None":
+        return [Friend(id=self.id)] * 5
+
+    @strawberry.field
+    async def later(self) -> "list[Friend]":
+        await asyncio.sleep(0)
+        return [Friend(id=self.id)] * 5
+
+
+@strawberry.type
+class ListsQuery:
+    @strawberry.field
+    def things(self, ids: list[strawberry.ID] | None = None) -> list[Thing]:
+        return [Friend(id=one) for one in ids or []]
+
+    @strawberry.field
+    def pages(self, first: int = 3, last: int | None = None, limit: int = 1) -> list[Friend]:
+        return []
+
+    @strawberry.field
+    def tagged(self, tags: list[str]) -> list[Friend]:
+        return []
+
+
 schema = strawberry.Schema(query=Query)
+lists_schema = strawberry.Schema(query=ListsQuery, types=[Friend])
 
 
 async def answer(document: str, **limits: int) -> Executed | Refused:
@@ -53,6 +92,16 @@ async def refusal_of(document: str, **limits: int) -> Refused:
         pytest.param("{ me { " + "friend { " * 60 + "name" + " }" * 62, "levels", id="fields too deep"),
         pytest.param("{ me { " + "... { " * 60 + "name" + " }" * 62, "levels", id="inline fragments too deep"),
         pytest.param("{ " + " ".join(f"a{n}: me {{ name }}" for n in range(1_000)) + " }", "tokens", id="aliases"),
+        pytest.param("{ " + " ".join(f"a{n}: me {{ name }}" for n in range(51)) + " }", "50 root fields", id="roots"),
+        pytest.param(
+            "{ ...A ... { ...B } } fragment A on Query { "
+            + " ".join(f"a{n}: me {{ name }}" for n in range(26))
+            + " } fragment B on Query { ...A "
+            + " ".join(f"b{n}: me {{ name }}" for n in range(25))
+            + " }",
+            "50 root fields",
+            id="roots in fragments",
+        ),
         pytest.param("{ me { " + " name" * 2_900 + " } }", "too often", id="one field over and over"),
         pytest.param("{ " + " me { name }" * 700 + " }", "too often", id="one object over and over"),
         pytest.param(
@@ -95,6 +144,8 @@ async def test_a_thousand_fragments_in_a_row_and_cycles_are_refusals() -> None:
     assert (await refusal_of("{ me { ...F0 } }" + cycle)).reason is Reason.COMPLEXITY
     short_cycle = "fragment A on Person { friend { ...B } } fragment B on Person { friend { ...A } }"
     assert (await refusal_of("{ me { ...A } }" + short_cycle)).reason is Reason.VALIDATION
+    root_cycle = "fragment A on Query { ...B } fragment B on Query { ...A }"
+    assert (await refusal_of("{ ...A }" + root_cycle)).reason is Reason.VALIDATION
 
 
 async def test_the_deepest_and_widest_allowed_documents_run() -> None:
@@ -102,6 +153,11 @@ async def test_the_deepest_and_widest_allowed_documents_run() -> None:
     assert isinstance(deepest, Executed)
     assert not deepest.errors
     assert isinstance(await answer(doubling_fragments(12)), Executed)
+    assert isinstance(await answer("{ " + " ".join(f"a{n}: me {{ name }}" for n in range(50)) + " }"), Executed)
+
+
+async def test_a_root_field_that_merges_counts_once() -> None:
+    assert isinstance(await answer("{ " + "me { name } " * 60 + " }"), Executed)
 
 
 async def test_the_introspection_query_of_graphiql_passes() -> None:
@@ -112,3 +168,86 @@ async def test_the_introspection_query_of_graphiql_passes() -> None:
     assert isinstance(introspected, Executed)
     assert introspected.data
     assert not introspected.errors
+
+
+@pytest.mark.parametrize(
+    ("document", "variables", "fields"),
+    [
+        ("{ tagged(tags: []) { name } }", {}, 11),
+        ("{ tagged(tags: []) { name tags friends { name tags } } }", {}, 1 + 10 * (3 + 10 * 2)),
+        ("{ things { id } }", {}, 11),
+        ("{ things(ids: null) { id } }", {}, 11),
+        ("{ things(ids: []) { id } }", {}, 2),
+        ('{ things(ids: ["a", "b", "c"]) { id } }', {}, 4),
+        ('{ things(ids: "a") { id } }', {}, 2),
+        ("query($i: [ID!]) { things(ids: $i) { id } }", {"i": ["a"] * 4}, 5),
+        ("query($i: [ID!]) { things(ids: $i) { id } }", {"i": "a"}, 2),
+        ("query($i: [ID!]) { things(ids: $i) { id } }", {"i": None}, 11),
+        ("query($i: [ID!]) { things(ids: $i) { id } }", {}, 11),
+        ('query($i: [ID!] = ["a", "b"]) { things(ids: $i) { id } }', {}, 3),
+        ('query($i: [ID!] = ["a", "b"]) { things(ids: $i) { id } }', {"i": ["a"] * 4}, 5),
+        ('query($i: ID!) { things(ids: [$i, "b"]) { id } }', {"i": "a"}, 3),
+        ("query($i: [ID!]!) { ...F } fragment F on Query { things(ids: $i) { id } }", {"i": ["a"] * 4}, 5),
+        ("{ pages { name } }", {}, 4),
+        ("{ pages(first: 7, limit: 50) { name } }", {}, 8),
+        ("{ pages(last: 8) { name } }", {}, 9),
+        ("query($n: Int!) { pages(first: $n) { name } }", {"n": 7}, 8),
+        ("query($n: Int = 6) { pages(first: $n) { name } }", {}, 7),
+        ("{ pages(first: -7) { name } }", {}, 2),
+        ('{ things(ids: ["a", "b"]) { ... on Friend { friends { name } } } }', {}, 1 + 2 * (1 + 10)),
+        (
+            '{ things(ids: ["a", "b"]) { ...F } } fragment F on Friend { a: friends { ...G } b: friends { ...G } } '
+            "fragment G on Friend { name }",
+            {},
+            1 + 2 * 2 * (1 + 10),
+        ),
+    ],
+)
+async def test_fields_count_for_every_item_of_their_list(document: str, variables: dict[str, Any], fields: int) -> None:
+    """A list is as long as the ids or the page asked for, else as `list_size` says."""
+    request = GraphQLRequest(document.replace("on Query", "on ListsQuery"), variables)
+    enough = await Engine(lists_schema, limits=Limits(list_size=10, fields=fields)).execute(request, None)
+    assert isinstance(enough, Executed)
+    refused = await Engine(lists_schema, limits=Limits(list_size=10, fields=fields - 1)).execute(request, None)
+    assert isinstance(refused, Refused)
+    assert refused.reason is Reason.COMPLEXITY
+    assert f"{fields - 1} fields" in refused.errors[0].message
+
+
+async def test_a_hundred_objects_with_a_hundred_children_of_a_hundred_fields_are_refused() -> None:
+    """The document is of a kilobyte, the answer would be of a million fields."""
+    names = " ".join(f"f{n}: name" for n in range(100))
+    document = f"query($i: [ID!]) {{ things(ids: $i) {{ ... on Friend {{ friends {{ {names} }} }} }} }}"
+    engine = Engine(lists_schema)
+    one = GraphQLRequest(document, {"i": ["a"]})
+    hundred = GraphQLRequest(document, {"i": ["a"] * 100})
+    assert isinstance(await engine.execute(one, None), Executed)
+    refused = await engine.execute(hundred, None)
+    assert isinstance(refused, Refused)
+    assert refused.reason is Reason.COMPLEXITY
+    assert isinstance(await engine.execute(one, None), Executed)
+
+
+@pytest.mark.parametrize("number", ["9" * 5_000, "2147483648"])
+async def test_a_number_out_of_range_is_a_refusal_and_not_a_crash(number: str) -> None:
+    engine = Engine(lists_schema)
+    literal = await engine.execute(GraphQLRequest(f"{{ pages(first: {number}) {{ name }} }}"), None)
+    assert isinstance(literal, Refused)
+    asked = GraphQLRequest("query($n: Int!) { pages(first: $n) { name } }", {"n": float(number[:300])})
+    assert isinstance(await engine.execute(asked, None), Refused)
+
+
+@pytest.mark.parametrize("field", ["friends", "later"])
+async def test_lists_longer_than_they_were_taken_for_are_cut_off(field: str) -> None:
+    before = asyncio.all_tasks()
+    nested = f"{{ things(ids: [1, 2]) {{ ... on Friend {{ {field} {{ {field} {{ name }} }} }} }} }}"
+    request = GraphQLRequest(nested)
+    # 2 things with one field, their 5 friends each with one, and the 5 of each of those with one
+    whole = await Engine(lists_schema, limits=Limits(list_size=1, executed_fields=62)).execute(request, None)
+    assert isinstance(whole, Executed)
+    assert not whole.errors
+    cut = await Engine(lists_schema, limits=Limits(list_size=1, executed_fields=61)).execute(request, None)
+    assert isinstance(cut, Refused)
+    assert cut.reason is Reason.COMPLEXITY
+    assert "61 fields" in cut.errors[0].message
+    assert asyncio.all_tasks() == before

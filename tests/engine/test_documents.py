@@ -1,5 +1,9 @@
 """What is remembered of documents, what validation says, and what it keeps to itself."""
 
+import gc
+import sys
+import tracemalloc
+
 import pytest
 
 from engine import Limits, Reason, Refused
@@ -19,8 +23,14 @@ def test_a_document_is_checked_once() -> None:
     assert known.get("{ hello  }") is not first
 
 
+def size_of(text: str) -> int:
+    known = documents()
+    known.get(text)
+    return known._remembered.size
+
+
 def test_the_least_recently_used_document_is_forgotten_first() -> None:
-    known = documents(remembered_tokens=9)
+    known = documents(remembered_bytes=sum(map(size_of, ("{ hello }", "{ missing }", "{ chained }"))))
     hello, missing = known.get("{ hello }"), known.get("{ missing }")
     known.get("{ crash }")
     assert known.get("{ hello }") is hello
@@ -30,15 +40,90 @@ def test_the_least_recently_used_document_is_forgotten_first() -> None:
 
 
 def test_a_document_larger_than_the_memory_runs_and_is_not_kept() -> None:
-    known = documents(remembered_tokens=3)
+    known = documents(remembered_bytes=size_of("{ person { name } }") - 1)
     first = known.get("{ person { name } }")
     assert isinstance(first, Document)
     assert known.get("{ person { name } }") is not first
+    assert known._remembered.size == 0
 
 
-def test_refused_documents_are_not_kept() -> None:
+@pytest.mark.parametrize("padding", ["#\U0001f600" + "a" * 49_000, "#\n" * 2_900, "#" + "a" * 49_000])
+def test_padded_documents_do_not_fill_the_memory(padding: str) -> None:
+    """Three tokens each and 50 kB, or 200 kB as Python keeps them: the source lives as long as the nodes."""
+    limit = 4 * 1024 * 1024
+    known = documents(remembered_bytes=limit)
+    largest = 0
+    for number in range(120):
+        assert isinstance(known.get(f"{{ hello }} #{number}\n{padding}"), Document)
+        largest = max(largest, known._remembered.size)
+    assert largest <= limit
+    kept = known._remembered._kept.values()
+    assert known._remembered.size == sum(size for _document, size in kept)
+    sources = [document.ast.loc.source.body for document, _size in kept if document.ast.loc]
+    assert 0 < len(sources) < 120
+    assert sum(map(sys.getsizeof, sources)) <= limit
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("{ hello }", id="short"),
+        pytest.param("{ person { " + " ".join(f"a{n}: name" for n in range(500)) + " } }", id="fields"),
+        pytest.param("{ " + "... { hello } " * 100 + "}", id="inline fragments"),
+        pytest.param('{ hello(name: "' + "\U0001f600" * 20_000 + '") }', id="a string"),
+        pytest.param('{ hello(name: """' + "\U0001f600\n" * 4_000 + '""") }', id="a block string"),
+        pytest.param("{ hello } #" + "\U0001f600" * 20_000, id="a comment"),
+        pytest.param("{ hello }" + "\n#" * 2_500, id="comments"),
+    ],
+)
+def test_a_document_takes_no_more_memory_than_is_counted(text: str) -> None:
     known = documents()
-    assert known.get("{ nothing }") is not known.get("{ nothing }")
+    known.get(text)  # what the first use of a rule or type leaves behind is not the document's
+    before = known._remembered.size
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for number in range(10):
+            assert isinstance(known.get(text + " " * (number + 1)), Document)
+        gc.collect()
+        taken, _peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken <= known._remembered.size - before
+
+
+@pytest.mark.parametrize("text", ["{ nothing }", "{", "{ " + "person { name } " * 700 + "}", '{ hello(name: "\0") }'])
+def test_refusals_are_remembered_without_their_document(text: str) -> None:
+    known = documents()
+    first = known.get(text)
+    assert isinstance(first, Refused)
+    assert known.get(text) is first
+    assert all(error.nodes is None and error.source is None for error in first.errors)
+    assert known._remembered.size == 0
+
+
+def test_a_remembered_refusal_tells_the_place() -> None:
+    for text, place in (("{ hello\n nothing }", (2, 2)), ("{ hello", (1, 8))):
+        refused = documents().get(text)
+        assert isinstance(refused, Refused)
+        assert refused.errors[0].locations == [place]
+
+
+def test_refusals_have_a_memory_of_their_own_and_a_small_one() -> None:
+    known = documents(remembered_refusal_bytes=10_000)
+    hello = known.get("{ hello }")
+    first = known.get("{ nothing }")
+    for number in range(200):
+        known.get(f"{{ nothing{number}{'x' * 1_000} }}")
+        assert known._refusals.size <= 10_000
+    assert known.get("{ hello }") is hello
+    assert known.get("{ nothing }") is not first
+
+
+def test_many_fragments_of_one_type_in_one_place_are_an_ordinary_document() -> None:
+    spreads = " ".join(f"...Part{number}" for number in range(30))
+    parts = " ".join(f"fragment Part{number} on Person {{ name friend {{ name }} }}" for number in range(30))
+    assert isinstance(documents().get(f"{{ person {{ {spreads} }} }} {parts}"), Document)
 
 
 @pytest.mark.parametrize(

@@ -101,9 +101,23 @@ async def test_nothing_runs_for_a_caller_who_cannot_read_the_answer(
     assert probe.effects == 0
 
 
+@pytest.mark.parametrize("unit", ['"\\', "application/json,"])
+async def test_headers_that_are_too_long_are_refused(client: httpx.AsyncClient, probe: Probe, unit: str) -> None:
+    long = (unit * 60_000)[:60_000]
+    body = b'{"query": "mutation { touch }"}'
+    accepting = await post_raw(client, body, Accept=long)
+    assert accepting.status_code == 406
+    assert "2048 characters" in accepting.json()["errors"][0]["message"]
+    sending = await client.post("/graphql", content=body, headers={"Content-Type": long})
+    assert sending.status_code == 415
+    assert code_of(accepting) == code_of(sending) == "BAD_USER_INPUT"
+    assert probe.effects == 0
+
+
 @pytest.mark.parametrize(
     ("members", "code"),
     [
+        ({"query": "{ " + " ".join(f"a{n}: hello" for n in range(51)) + " }"}, "QUERY_TOO_COMPLEX"),
         ({"query": "{"}, "GRAPHQL_PARSE_FAILED"),
         ({"query": ""}, "GRAPHQL_PARSE_FAILED"),
         ({"query": "{ nothing }"}, "GRAPHQL_VALIDATION_FAILED"),

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolvers.negotiation import GRAPHQL_JSON, HTML, JSON, is_json, preferred
+from resolvers import negotiation
+from resolvers.negotiation import GRAPHQL_JSON, HTML, JSON, MAX_HEADER, is_json, media_types, preferred
 
 OFFERS = (JSON, GRAPHQL_JSON, HTML)
 CHROME = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
@@ -92,3 +93,39 @@ def test_anything_else_is_not(content_type: list[str]) -> None:
 def test_no_header_breaks_the_reading(header: str) -> None:
     assert preferred(header, OFFERS) in (*OFFERS, None)
     is_json([header])
+
+
+HOSTILE = ('"', '"\\', '\\"', '"a,', '"\\,', ';a="', ';a="\\', ";a", "; ", ";=", ",", '","', "a;q=", "\\", '\n"')
+
+
+@pytest.mark.parametrize("unit", HOSTILE)
+@pytest.mark.parametrize("start", ["", "a", '"', 'a;b="', ","])
+def test_a_hostile_header_is_read_to_its_end_once(unit: str, start: str) -> None:
+    """Elements are cut at commas only, so that together they are the header; a megabyte shows what is not linear."""
+    header = (start + unit * 10**6)[: 10**6]
+    elements = negotiation._ELEMENT.findall(header)
+    assert sum(map(len, elements)) >= len(header) - header.count(",")
+    for element in elements[:10]:
+        negotiation._PARAMETER.findall(element)
+
+
+@pytest.mark.parametrize("unit", HOSTILE)
+def test_the_longest_hostile_header_is_read(unit: str) -> None:
+    header = (unit * MAX_HEADER)[:MAX_HEADER]
+    assert len(media_types(header)) <= MAX_HEADER
+    assert preferred(header, OFFERS) is None
+    assert not is_json([header])
+
+
+def test_longer_headers_are_not_read_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(negotiation, "_ELEMENT", None)
+    monkeypatch.setattr(negotiation, "_PARAMETER", None)
+    assert preferred('"\\' * 30_000, OFFERS) is None
+    assert preferred("application/json," * 200, OFFERS) is None
+    assert not is_json(["application/json;" + " " * MAX_HEADER])
+    assert not is_json(["application/json"] * 200)
+
+
+@pytest.mark.parametrize("header", ['application/json;a="', 'application/json;a="b', 'application/json;a="\n\\\n'])
+def test_a_quote_that_nothing_ends_reaches_to_the_end(header: str) -> None:
+    assert [media.name for media in media_types(f"{header}, text/html")] == [JSON]

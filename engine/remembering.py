@@ -1,0 +1,33 @@
+"""A memory bounded by its bytes, the least recently used forgotten first. Not what is remembered, nor its size."""
+
+from collections import OrderedDict
+from typing import Generic, TypeVar
+
+Value = TypeVar("Value")
+
+
+class Remembered(Generic[Value]):
+    """Values by digest. Each comes with its size, in bytes; together they never pass `limit`."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._kept: OrderedDict[bytes, tuple[Value, int]] = OrderedDict()
+        self.size = 0
+
+    def get(self, key: bytes) -> Value | None:
+        """The value, which now counts as used."""
+        found = self._kept.get(key)
+        if found is None:
+            return None
+        self._kept.move_to_end(key)
+        return found[0]
+
+    def put(self, key: bytes, value: Value, size: int) -> None:
+        """Keep a value under a key that has none; one larger than the whole limit is not kept."""
+        if size > self._limit:
+            return
+        self._kept[key] = (value, size)
+        self.size += size
+        while self.size > self._limit:
+            _key, (_value, freed) = self._kept.popitem(last=False)
+            self.size -= freed
