@@ -20,6 +20,7 @@ import logs
 from auth.local_issuer import ISSUERS
 from cli import environment
 from cli.accounts import token_of
+from cli.protocol import BoundedProtocol
 from db import migrate, queries
 from db.session import Database
 from domain import personas
@@ -60,6 +61,8 @@ def serve(
         log_config=None,
         access_log=False,
         server_header=False,
+        http=BoundedProtocol,
+        ws="none",
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
 
@@ -118,6 +121,8 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        http=BoundedProtocol,
+        ws="none",
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
     host, port = listening.getsockname()[:2]

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
 
+from db.embedded.access import restrict
 from db.embedded.binaries import MAJOR, binaries_for, last_lines, run
 from db.embedded.error import EmbeddedPostgresError
 from db.embedded.ownership import Ownership, announced_url
@@ -27,7 +28,8 @@ _LOG_BYTES = 5_000_000
 # C.UTF-8 by Postgres itself: that of the C library differs between machines, and macOS has none.
 _INITDB = (
     *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--encoding=UTF8"),
-    *("--username=gatehouse", "--auth=trust", "--data-checksums", "--no-instructions"),
+    # The rules for access are kept elsewhere: started without them, it lets nobody in.
+    *("--username=gatehouse", "--auth=reject", "--data-checksums", "--no-instructions"),
 )
 
 
@@ -156,6 +158,7 @@ class EmbeddedPostgres:
     def _launch(self, base: Path, binaries: Path, account: Account, sockets: Path) -> None:
         data, log = base / "data", self._home / "postgres.log"
         settings = self._settings | {"unix_socket_directories": str(sockets), "cluster_name": cluster_name(data)}
+        settings |= restrict(base, account)
         self._data, self._sockets = data, sockets  # before there is a process: what `stop` needs
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         if log.exists() and log.stat().st_size > _LOG_BYTES:

@@ -4,6 +4,7 @@ import hashlib
 import os
 import pwd
 import re
+import secrets
 import stat
 import tempfile
 from contextlib import suppress
@@ -15,6 +16,7 @@ from db.embedded.error import EmbeddedPostgresError
 
 STATE = Path("/var/lib/gatehouse")
 SOCKET_NAME = ".s.PGSQL.5432"
+_SHORT_PREFIX = "gatehouse-"
 # sun_path is 104 bytes on macOS and 108 on Linux, its closing NUL included.
 _SOCKET_PATH_BYTES = 103
 # Commas, quotes and '%' mean something to libpq, asyncpg or Postgres' own list of socket folders.
@@ -134,11 +136,25 @@ def _not_ours(path: Path, account: Account) -> EmbeddedPostgresError:
 
 
 def socket_folder(base: Path, account: Account) -> Path:
-    """A private folder for the socket: in `base`, or in a temporary folder where that path is too long for a socket."""
-    name = f"gatehouse-{digest(base)}"
-    # /tmp too: the temporary folder may itself be deep, and `private_folder` trusts no shared folder.
+    """A private folder for the socket: in `base`, or in a temporary folder where that path is too long for a socket.
+
+    The latter has a new random name at each start, because anybody could be first to take a name known beforehand.
+    The link `base/sockets` keeps it, for the next start to remove the folder that a killed owner left.
+    """
+    record = base / "sockets"
+    if record.is_symlink():
+        former = base / os.readlink(record)
+        with suppress(OSError):
+            if former.name.startswith(_SHORT_PREFIX):
+                former.rmdir()
+        record.unlink()
+    name = f"{_SHORT_PREFIX}{secrets.token_hex(8)}"
+    # /tmp too: the temporary folder may itself be deep.
     for folder in (base / "run", Path(tempfile.gettempdir(), name), Path("/tmp", name)):  # noqa: S108
         short = len(os.fsencode(folder / SOCKET_NAME)) <= _SOCKET_PATH_BYTES
         if short and _PLAIN_PATH.fullmatch(str(folder)) and account.reaches(folder.parent):
-            return private_folder(folder, account)
+            private_folder(folder, account)
+            if folder.parent != base:
+                record.symlink_to(folder)
+            return folder
     raise EmbeddedPostgresError("There is no folder with a path short enough for a socket: set TMPDIR to a short one.")

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import pwd
+import secrets
 import shutil
 import stat
 import subprocess
@@ -17,7 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 import pytest
 
-from db.embedded import EmbeddedPostgres, EmbeddedPostgresError, binaries, places
+from db.embedded import EmbeddedPostgres, EmbeddedPostgresError, binaries, places, running_url
 from db.embedded.places import digest, locate, private_folder, service_account, socket_folder
 from db.embedded.processes import processes_of
 
@@ -106,17 +107,44 @@ def closed(state: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("name", ["x" * 120, "with, 'odd' \"signs\" % and ü"])
 def test_a_home_that_no_socket_can_live_in_gets_a_private_short_folder(folder: Path, name: str) -> None:
-    postgres = postgres_at(folder / name / "pg")
-    url = postgres.start()
-    try:
-        sockets = sockets_of(url)
-        assert sockets == Path(tempfile.gettempdir(), f"gatehouse-{digest(folder / name / 'pg')}")
-        assert (mode(sockets), sockets.stat().st_uid) == (0o700, service_account().uid)
-        assert query(url, "SELECT 1") == 1
-    finally:
-        postgres.stop()
-    assert not sockets.exists()
-    assert (folder / name / "pg" / "data" / "PG_VERSION").exists()
+    home, seen = folder / name / "pg", set()
+    for _ in range(2):
+        with postgres_at(home) as url:
+            sockets = sockets_of(url)
+            assert (sockets.parent, sockets.name[:10]) == (Path(tempfile.gettempdir()), "gatehouse-")
+            assert (mode(sockets), sockets.stat().st_uid) == (0o700, service_account().uid)
+            assert query(url, "SELECT 1") == 1
+            assert running_url(home) == url
+            seen.add(sockets)
+        assert not sockets.exists()
+    assert len(seen) == 2  # nobody knows the next one
+    assert (home / "data" / "PG_VERSION").exists()
+
+
+def test_a_short_folder_that_a_killed_owner_left_is_removed_at_the_next_start(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    base = folder / ("x" * 120)
+    base.mkdir()
+    left = socket_folder(base, service_account())
+    following = socket_folder(base, service_account())
+    assert not left.exists()
+    assert os.readlink(base / "sockets") == str(following)
+    (following / "kept").touch()  # no folder of ours any more
+    socket_folder(base, service_account())
+    assert (following / "kept").exists()
+
+
+@pytest.mark.parametrize("planted", ["elsewhere", "gatehouse-other"])
+def test_only_an_empty_folder_of_our_kind_is_removed(folder: Path, planted: str) -> None:
+    base, elsewhere = folder / ("x" * 120), folder / "elsewhere"
+    base.mkdir()
+    elsewhere.mkdir()
+    (folder / "gatehouse-other").symlink_to(elsewhere)
+    (base / "sockets").symlink_to(folder / planted)
+    socket_folder(base, service_account()).rmdir()
+    assert elsewhere.is_dir()
 
 
 def test_a_temporary_folder_that_is_itself_too_deep_is_passed_over(
@@ -124,32 +152,33 @@ def test_a_temporary_folder_that_is_itself_too_deep_is_passed_over(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(folder / ("y" * 100)))
     base = folder / ("x" * 120)
+    base.mkdir()
     sockets = socket_folder(base, service_account())
-    assert sockets == Path("/tmp", f"gatehouse-{digest(base)}")
+    assert sockets.parent == Path("/tmp")
     sockets.rmdir()
 
 
-def test_a_planted_link_is_refused_where_the_socket_would_be(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    base, elsewhere = folder / ("x" * 120), folder / "elsewhere"
-    elsewhere.mkdir(mode=0o755)
-    (folder / f"gatehouse-{digest(base)}").symlink_to(elsewhere)
-    with pytest.raises(EmbeddedPostgresError, match="and no symbolic link: remove it"):
-        socket_folder(base, service_account())
-    assert (mode(elsewhere), elsewhere.stat().st_uid) == (0o755, os.geteuid())
-
-
-@as_root
-def test_a_folder_of_somebody_else_is_refused_where_the_socket_would_be(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("owner", [None, pytest.param(4711, marks=as_root)], ids=["link", "folder of somebody else"])
+def test_a_name_taken_beforehand_is_refused_and_no_obstacle(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, owner: int | None
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    planted = folder / f"gatehouse-{digest(folder / ('x' * 120))}"
-    planted.mkdir(mode=0o755)
-    os.chown(planted, 4711, 4711)
-    with pytest.raises(EmbeddedPostgresError, match=r"must be a folder of user \d+ and no"):
-        socket_folder(folder / ("x" * 120), service_account())
-    assert (mode(planted), planted.stat().st_uid) == (0o755, 4711)
+    names = iter(["guessed", "new"])
+    monkeypatch.setattr(secrets, "token_hex", lambda size: next(names))
+    base, elsewhere, planted = folder / ("x" * 120), folder / "elsewhere", folder / "gatehouse-guessed"
+    base.mkdir()
+    elsewhere.mkdir(mode=0o755)
+    if owner is None:
+        planted.symlink_to(elsewhere)
+    else:
+        planted.mkdir(mode=0o755)
+        os.chown(planted, owner, owner)
+    before = (mode(planted), planted.lstat().st_uid)
+    with pytest.raises(EmbeddedPostgresError, match="and no symbolic link: remove it"):
+        socket_folder(base, service_account())
+    assert socket_folder(base, service_account()) == folder / "gatehouse-new"
+    assert (mode(planted), planted.lstat().st_uid) == before
+    assert (mode(elsewhere), elsewhere.stat().st_uid) == (0o755, os.geteuid())
 
 
 def test_a_private_folder_that_was_opened_is_closed_again(folder: Path) -> None:
