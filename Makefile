@@ -16,7 +16,9 @@ run: $(RUNTIME) .env ## start everything on this machine and print how to try it
 	$(BIN)/gatehouse dev
 
 test: .venv/.installed-dev ## run the whole suite on a throwaway Postgres
-	$(BIN)/pytest -n auto $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) $(ARGS)
+# More than the cores of a small machine: many tests wait for processes, signals and timeouts.
+WORKERS ?= 4
 
 check: .venv/.installed-dev ## format, lint, types, import contracts, drift of schema and migrations
 	$(BIN)/ruff format --check --quiet .

@@ -11,6 +11,7 @@ import orjson
 from pydantic import SecretStr
 
 from auth.local_issuer import LocalIssuer
+from db import migrate
 from db.embedded import EmbeddedPostgres, running_url
 from db.session import Database
 from db.url import dsn
@@ -96,9 +97,12 @@ def direct_url(settings: Settings, url: str) -> str:
 
 @asynccontextmanager
 async def database(settings: Settings) -> AsyncIterator[Database]:
+    """The migrated database, for the time of a command."""
     with database_url(settings) as url:
         opened = Database(url, pooled_by_others=settings.database_direct_url is not None)
         try:
+            if await opened.revision() != migrate.head():
+                raise SettingsError("The tables are not those of this Gatehouse: run `gatehouse migrate` first.")
             yield opened
         finally:
             await opened.close()

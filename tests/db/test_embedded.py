@@ -37,6 +37,7 @@ async def ask(url):
     await connection.close()
 
 signal.signal(signal.SIGTERM, leave)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background inherits it ignored
 with EmbeddedPostgres(Path(sys.argv[1])) as url:
     try:
         print(url, flush=True)
