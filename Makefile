@@ -16,7 +16,7 @@ run: $(RUNTIME) .env ## start everything on this machine and print how to try it
 	$(BIN)/gatehouse dev
 
 test: .venv/.installed-dev ## run the whole suite on a throwaway Postgres
-	$(BIN)/pytest -n $(WORKERS) $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 # More than the cores of a small machine: many tests wait for processes, signals and timeouts.
 WORKERS ?= 4
 

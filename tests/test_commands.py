@@ -21,6 +21,9 @@ import pytest
 import cli
 
 ROOT = Path(__file__).resolve().parents[1]
+# One worker runs these one after the other, on one data folder; the others go on meanwhile.
+pytestmark = pytest.mark.xdist_group("commands")
+
 ME = {"query": "{ me { username inviteValidated fullName } }"}
 
 
@@ -102,8 +105,15 @@ def home() -> Iterator[Path]:
         yield Path(name)
 
 
-def test_dev_prints_what_works_when_pasted(home: Path) -> None:
-    with dev(home) as server:
+@pytest.fixture(scope="class")
+def server(home: Path) -> Iterator[Running]:
+    """A server for the tests that leave it running."""
+    with dev(home) as running:
+        yield running
+
+
+class TestWhileItRuns:
+    def test_dev_prints_what_works_when_pasted(self, home: Path, server: Running) -> None:
         (curl,) = re.findall(r"^curl .*$", server.printed, re.MULTILINE)
         pasted = subprocess.run(shlex.split(curl), capture_output=True, check=True).stdout
         assert orjson.loads(pasted)["data"]["me"]["username"] == "free"
@@ -139,15 +149,21 @@ def test_dev_prints_what_works_when_pasted(home: Path) -> None:
         assert gatehouse(home, "users", "enable", "paid").returncode == 0
         assert "errors" not in server.ask(tokens["paid"])
 
-
-def test_a_second_one_at_once_says_so_in_one_line(home: Path) -> None:
-    with dev(home) as server:
+    def test_a_second_one_at_once_says_so_in_one_line(self, home: Path, server: Running) -> None:
         second = gatehouse(home, "dev", PORT=str(free_port()))
         assert second.returncode == 1
         assert second.stdout == ""
         (line,) = second.stderr.splitlines()
         assert str(server.process.pid) in line
         assert "errors" not in server.ask(gatehouse(home, "token", "--as", "free").stdout.strip())
+
+    def test_what_people_call_themselves_is_plain_text_to_operators(self, home: Path, server: Running) -> None:
+        token = gatehouse(home, "token", "--as", "free").stdout.strip()
+        name = "[/x] [link=https://evil.example.test]click[/link] [bold]"
+        mutation = "mutation($name: String!) { updateProfile(input: {fullName: $name}) { user { fullName } } }"
+        server.ask(token, {"query": mutation, "variables": {"name": name}})
+        shown = gatehouse(home, "users", "show", "free")
+        assert name in shown.stdout, shown.stderr
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
@@ -160,8 +176,7 @@ def test_a_signal_stops_everything_and_keeps_the_data(home: Path, how: signal.Si
         os.killpg(server.process.pid, how)
         assert server.process.wait(15) == 0
     assert postgres_of(home) == []
-    with dev(home):
-        assert code in gatehouse(home, "invites", "list").stdout
+    assert code in gatehouse(home, "invites", "list").stdout
 
 
 def test_a_killed_server_leaves_its_data_intact(home: Path) -> None:
@@ -193,16 +208,6 @@ def test_requests_under_way_are_answered_before_the_end(home: Path) -> None:
             assert b"UNAUTHENTICATED" in answer
             # The other never sends its end: it does not hold the server for ever.
             assert server.process.wait(15) == 0
-
-
-def test_what_people_call_themselves_is_plain_text_to_operators(home: Path) -> None:
-    with dev(home) as server:
-        token = gatehouse(home, "token", "--as", "free").stdout.strip()
-        name = "[/x] [link=https://evil.example.test]click[/link] [bold]"
-        mutation = "mutation($name: String!) { updateProfile(input: {fullName: $name}) { user { fullName } } }"
-        server.ask(token, {"query": mutation, "variables": {"name": name}})
-        shown = gatehouse(home, "users", "show", "free")
-        assert name in shown.stdout, shown.stderr
 
 
 def test_commands_without_a_server_bring_postgres_for_themselves(home: Path) -> None:
