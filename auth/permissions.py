@@ -3,6 +3,7 @@
 Strawberry keeps one instance of a permission for all callers of a field, so none of them keeps anything on `self`.
 """
 
+from abc import abstractmethod
 from functools import cache
 from typing import Any
 
@@ -20,9 +21,9 @@ class Guard(BasePermission):
         await self.refuse(info.context.caller)
         return True
 
+    @abstractmethod
     async def refuse(self, caller: Caller) -> None:
         """Raise unless `caller` may use the field."""
-        raise NotImplementedError
 
 
 class IsAuthenticated(Guard):

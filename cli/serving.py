@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from datetime import timedelta
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import uvicorn
@@ -29,6 +29,15 @@ from settings import Settings, SettingsError
 
 DRAIN_SECONDS = 5
 """How long requests and streams that are under way may still take after Ctrl-C or SIGTERM."""
+
+_SERVER: dict[str, Any] = {
+    "http": BoundedProtocol,
+    "ws": "none",
+    "log_config": None,  # logs.configure has the say
+    "access_log": False,
+    "server_header": False,
+    "timeout_graceful_shutdown": DRAIN_SECONDS,
+}
 
 Host = Annotated[str, typer.Option(help="The address to listen on.")]
 Port = Annotated[int | None, typer.Option(min=1, max=65535, help="By default PORT, else 8000.")]
@@ -58,12 +67,7 @@ def serve(
         host=host,
         port=port or settings.port,
         workers=workers,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        http=BoundedProtocol,
-        ws="none",
-        timeout_graceful_shutdown=DRAIN_SECONDS,
+        **_SERVER,
     )
 
 
@@ -118,12 +122,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> None:
     application = create_app(settings)
     config = uvicorn.Config(
         application,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        http=BoundedProtocol,
-        ws="none",
-        timeout_graceful_shutdown=DRAIN_SECONDS,
+        **_SERVER,
     )
     host, port = listening.getsockname()[:2]
 
