@@ -42,7 +42,9 @@ class Database:
     def __init__(self, url: str, *, pooled_by_others: bool = False) -> None:
         """`pooled_by_others`: `url` is a transaction pooler's, where prepared statements and settings do not stay."""
         self._engine = _engine(url, pooled_by_others=pooled_by_others)
-        self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        # Behind a pooler bounds hold for a transaction only, so a read is one too; elsewhere it needs none.
+        alone = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._reads = self._engine if pooled_by_others else alone
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False, autoflush=False)
 
     @asynccontextmanager
@@ -55,7 +57,7 @@ class Database:
     async def rows(self, select: Read) -> Sequence[Row]:
         """The rows of one read, outside any transaction."""
         with unavailable_when_out_of_reach():
-            async with self._autocommit.connect() as connection:
+            async with self._reads.connect() as connection:
                 return (await connection.execute(select)).all()
 
     async def row(self, select: Read) -> Row | None:
@@ -66,7 +68,7 @@ class Database:
     async def revision(self) -> str | None:
         """The revision its tables are at, None without any; `ServiceUnavailable` when it does not answer."""
         with unavailable_when_out_of_reach():
-            async with self._autocommit.connect() as connection:
+            async with self._reads.connect() as connection:
                 there = await connection.scalar(text("select to_regclass('alembic_version') is not null"))
                 return await connection.scalar(text("select version_num from alembic_version")) if there else None
 

@@ -285,14 +285,18 @@ async def test_times_are_utc_and_waits_are_bounded(database: Database) -> None:
     }
 
 
-async def test_behind_a_pooler_a_transaction_brings_its_own_bounds(database_url: str) -> None:
+async def test_behind_a_pooler_each_transaction_brings_its_own_bounds(database_url: str) -> None:
     async with opened(database_url, pooled_by_others=True) as database:
         async with database.transaction() as session:
             assert (await session.execute(text("show statement_timeout"))).scalar_one() == "15s"
             assert (await session.execute(text("select name from pg_prepared_statements"))).all() == []
-        row = await database.row(select(text("current_setting('statement_timeout') as left_behind")))
+        row = await database.row(select(text("current_setting('statement_timeout') as bound")))
         assert row
-        assert row.left_behind == "0"
+        assert row.bound == "15s"
+        async with database._engine.connect() as connection:
+            raw = await connection.get_raw_connection()
+            assert raw.driver_connection
+            assert await raw.driver_connection.fetchval("show statement_timeout") == "0"
 
 
 async def test_an_error_does_not_carry_the_values(database: Database) -> None:
