@@ -4,15 +4,14 @@ import os
 import pwd
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from db.embedded import EmbeddedPostgres, EmbeddedPostgresError, binaries
+from db.embedded import EmbeddedPostgresError, binaries
 from db.embedded.access import restrict
 from db.embedded.places import Account, service_account
+from tests.db.clusters import postgres_at
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root changes accounts")
 
@@ -59,18 +58,6 @@ def as_other(uid: int, gid: int, where: str, programs: str = "") -> str:
         check=False,
     )
     return done.stdout.strip() or done.stderr
-
-
-def postgres_at(home: Path) -> EmbeddedPostgres:
-    return EmbeddedPostgres(home, durable=False, shared_buffers="16MB", max_connections=20)
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder that every account comes to."""
-    with tempfile.TemporaryDirectory(prefix="gh-") as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder).resolve()
 
 
 @as_root

@@ -21,6 +21,7 @@ import pytest
 from db.embedded import EmbeddedPostgres, EmbeddedPostgresError, binaries, places, running_url
 from db.embedded.places import digest, locate, private_folder, service_account, socket_folder
 from db.embedded.processes import processes_of
+from tests.db.clusters import postgres_at
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root changes accounts")
 
@@ -70,18 +71,6 @@ def sockets_of(url: str) -> Path:
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.lstat().st_mode)
-
-
-def postgres_at(home: Path) -> EmbeddedPostgres:
-    return EmbeddedPostgres(home, durable=False, shared_buffers="16MB", max_connections=20)
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder that every account comes to."""
-    with tempfile.TemporaryDirectory(prefix="gh-") as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder).resolve()
 
 
 @pytest.fixture
