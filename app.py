@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+import clock
 import errors
 import logs
 from auth.context import Authenticator, Gate
@@ -50,6 +51,7 @@ class _Parts:
 
 def create_app(settings: Settings) -> Starlette:
     """The whole application. Connects to nothing before its lifespan begins."""
+    clock.follow(settings.clock_file)
     parts = _parts(settings)
 
     @asynccontextmanager

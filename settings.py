@@ -191,6 +191,11 @@ class Settings(BaseSettings):
         return self.environment == "development" if self.dev_issuer_enabled is None else self.dev_issuer_enabled
 
     @property
+    def clock_file(self) -> Path | None:
+        """Where processes of this folder read how far their clock is moved; None in production, where it never is."""
+        return None if self.environment == "production" else self.gatehouse_home / "clock"
+
+    @property
     def graphiql(self) -> bool:
         return self.environment != "production" if self.graphiql_enabled is None else self.graphiql_enabled
 

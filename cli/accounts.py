@@ -1,9 +1,8 @@
 """`gatehouse token`, `gatehouse users` and `gatehouse invites`."""
 
 import asyncio
-import re
 import secrets
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated
 
 import typer
@@ -14,7 +13,8 @@ import errors
 from auth.issuers import Kind
 from auth.local_issuer import LocalIssuer
 from cli import environment
-from cli.output import show
+from cli.arguments import TIME, duration
+from cli.output import show, shown
 from db import queries
 from db.models import User
 from db.session import Session
@@ -24,16 +24,6 @@ users = typer.Typer(help="Look at accounts, shut them out, let them in.", no_arg
 invites = typer.Typer(help="Hand out invite codes.", no_args_is_help=True)
 
 
-def duration(text: str) -> timedelta:
-    """`90s`, `30m`, `8h` or `7d`."""
-    found = re.fullmatch(r"([0-9]{1,6})([smhd])", text)
-    if not found:
-        raise typer.BadParameter("write a number and s, m, h or d, such as 8h.")
-    unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[found[2]]
-    return timedelta(**{unit: int(found[1])})
-
-
-_TIME = typer.Option(metavar="TIME", help="Such as 90s, 30m, 8h or 30d.")
 Who = Annotated[str, typer.Argument(help="An id, email, username or subject.")]
 
 
@@ -45,7 +35,7 @@ def add_to(command: typer.Typer) -> None:
 
 def token(
     persona: Annotated[str, typer.Option("--as", help=f"One of {', '.join(PERSONAS)}.")],
-    expires: Annotated[str, _TIME] = "1h",
+    expires: Annotated[str, TIME] = "1h",
     issuer: Annotated[Kind, typer.Option(help="Whose form the token has.")] = "clerk",
 ) -> None:
     """Print a token of the local issuer, and nothing else. Development only."""
@@ -79,7 +69,7 @@ def show_user(who: Who) -> None:
             user = await _one(session, who)
             names = ("id", "email", "email_verified", "full_name", "username", "tier", "invite_validated")
             times = ("trial_ends_at", "disabled_at", "deleted_at", "created_at", "updated_at")
-            rows = [(name, _shown(getattr(user, name))) for name in (*names, *times)]
+            rows = [(name, shown(getattr(user, name))) for name in (*names, *times)]
             for identity in await queries.accounts.identities(session, user.id):
                 state = " (deleted)" if identity.deleted_at else ""
                 rows.append(("identity", f"{identity.issuer} {identity.subject}{state}"))
@@ -114,7 +104,7 @@ def _set_disabled(who: str, *, disabled: bool) -> None:
 def create_invite(
     code: Annotated[str | None, typer.Option(help="The code; one is made up without.")] = None,
     max_uses: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many accounts it lets in.")] = 1,
-    expires: Annotated[str | None, _TIME] = None,
+    expires: Annotated[str | None, TIME] = None,
     note: Annotated[str | None, typer.Option(help="For yourself: whom it is for.")] = None,
 ) -> None:
     """Make an invite code and print it."""
@@ -139,7 +129,7 @@ def list_invites() -> None:
     async def run() -> None:
         async with environment.database(environment.load()) as database, database.transaction() as session:
             rows = [
-                (one.code, one.uses, one.max_uses, _shown(one.expires_at), _shown(one.withdrawn_at), one.note)
+                (one.code, one.uses, one.max_uses, shown(one.expires_at), shown(one.withdrawn_at), one.note)
                 for one in await queries.invites.newest(session, 100)
             ]
             show(("code", "used", "of", "expires", "withdrawn", "note"), rows)
@@ -157,9 +147,3 @@ def withdraw(code: Annotated[str, typer.Argument(help="The code.")]) -> None:
             typer.echo(f"{invite.code} is withdrawn; it let {invite.uses} in.")
 
     asyncio.run(run())
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M} UTC"
-    return "" if value is None else str(value)

@@ -10,6 +10,7 @@ from pathlib import Path
 import orjson
 from pydantic import SecretStr
 
+import clock
 from auth.local_issuer import LocalIssuer
 from db import migrate
 from db.embedded import EmbeddedPostgres, running_url
@@ -23,6 +24,7 @@ from settings import Settings, SettingsError
 def load() -> Settings:
     """The settings; in development with secrets of its own for what is not set."""
     settings = Settings.load()
+    clock.follow(settings.clock_file)
     check_urls(settings)
     if settings.environment != "development":
         return settings

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from rich.console import Console
 from rich.table import Table
@@ -20,3 +21,10 @@ def _cell(value: object) -> Text:
     """Plain text: what people call themselves is neither markup nor a command to the terminal."""
     text = "" if value is None else str(value)
     return Text("".join(character if character.isprintable() else "\ufffd" for character in text))
+
+
+def shown(value: object) -> str:
+    """A value of a table for people: times to the minute, nothing for None."""
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M} UTC"
+    return "" if value is None else str(value)

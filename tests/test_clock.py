@@ -1,0 +1,71 @@
+"""The clock: moved in one process, and in all that follow a file."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+import clock
+from settings import Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[Path]:
+    before = clock._file
+    yield tmp_path / "clock"
+    clock.follow(before)
+
+
+def ahead() -> timedelta:
+    return clock.now() - datetime.now(UTC)
+
+
+def test_those_who_follow_are_moved_and_put_back(file: Path) -> None:
+    clock.follow(file)
+    assert abs(ahead()) < timedelta(seconds=5)
+    clock.move_followers(file, 12 * DAY)
+    assert abs(ahead() - 12 * DAY) < timedelta(seconds=5)
+    clock.move(DAY)
+    assert abs(ahead() - 13 * DAY) < timedelta(seconds=5)
+    clock.reset()
+    clock.move_followers(file, timedelta())
+    assert abs(ahead()) < timedelta(seconds=5)
+
+
+def test_who_does_not_follow_is_not_moved(file: Path) -> None:
+    clock.follow(None)
+    clock.move_followers(file, 12 * DAY)
+    assert abs(ahead()) < timedelta(seconds=5)
+
+
+def test_another_process_is_moved_while_it_runs(file: Path) -> None:
+    program = (
+        "import sys, pathlib, clock\n"
+        "clock.follow(pathlib.Path(sys.argv[1]))\n"
+        "for _ in sys.stdin: print(clock.now().timestamp(), flush=True)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(file)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        seen = []
+        for by in (timedelta(), 40 * DAY):
+            clock.move_followers(file, by)
+            process.stdin.write("now\n")
+            process.stdin.flush()
+            seen.append(float(process.stdout.readline()))
+        process.stdin.close()
+    assert 40 * DAY.total_seconds() <= seen[1] - seen[0] < 40 * DAY.total_seconds() + 10
+
+
+def test_production_follows_nothing() -> None:
+    settings = Settings.model_construct(environment="production")
+    assert settings.clock_file is None
+    assert Settings.model_construct(environment="development").clock_file == Path(".gatehouse/clock")
