@@ -1,7 +1,7 @@
 """What a document may cost at most, counted before anything runs. Not what a field costs in SQL."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from graphql import (
     DocumentNode,
@@ -32,6 +32,8 @@ from engine.limits import Limits
 # The lists of the introspection types are short, but nested they multiply, and every schema serves them.
 _INTROSPECTION_LIST_SIZE = 6
 _PAGE_SIZES = ("first", "last")
+# What a connection calls its lists (Relay's cursor connections): as long as the page that was asked for around them.
+_PAGED = ("edges", "nodes")
 _INT_RANGE = 2**31
 _MAX_DIGITS = 11
 
@@ -40,11 +42,24 @@ class TooComplex(Exception):
     """The document passes a limit; the message names it."""
 
 
+class _Cost(NamedTuple):
+    """Of a selection: its fields, those of them that come once for each item of the page around it, its levels."""
+
+    fields: int
+    paged: int
+    levels: int
+
+    def with_page(self, size: int) -> int:
+        return self.fields + self.paged * size
+
+
 class Complexity:
     """The measure of one schema: depth, fields at the root, and fields in all, each as often as its list has items.
 
-    How long a list gets is told by `first` or `last`, else by the ids asked for (an argument of the type [ID]), else it
-    is taken for `Limits.list_size`. Leaves count once in a list as well: their items cost next to nothing.
+    How long a list gets is told by `first` or `last`, else by the ids asked for (an argument of the type [ID]), else by
+    its field (`metadata={"at_most": 10}`), else it is taken for `Limits.list_size`. The `edges` and `nodes` of a
+    connection are as long as its page, by default `Limits.page_size`. Leaves count once in a list as well: their items
+    cost next to nothing.
     """
 
     def __init__(self, schema: GraphQLSchema, limits: Limits) -> None:
@@ -76,7 +91,7 @@ class Complexity:
         limits = self._limits
         selections = operation.selection_set.selections
         root = self._schema.get_root_type(operation.operation)
-        fields, _height = meter.measure(selections, root, 1)
+        fields = meter.measure(selections, root, 1).with_page(limits.list_size)
         if len(meter.response_names(selections)) > limits.root_fields:
             raise TooComplex(f"The operation selects more than {limits.root_fields} root fields.")
         if fields > limits.fields:
@@ -102,7 +117,7 @@ class _Meter:
             for definition in document.definitions
             if isinstance(definition, FragmentDefinitionNode)
         }
-        self._measured: dict[str, tuple[int, int]] = {}
+        self._measured: dict[str, _Cost] = {}
         self._open: set[str] = set()
         self.varies = False
 
@@ -123,51 +138,71 @@ class _Meter:
                 pending += fragment.selection_set.selections if fragment else ()
         return names
 
-    def measure(
-        self, selections: Iterable[SelectionNode], parent: GraphQLCompositeType | None, level: int
-    ) -> tuple[int, int]:
-        """The fields selected here and below, and how many levels that takes. What the schema has not counts once."""
+    def measure(self, selections: Iterable[SelectionNode], parent: GraphQLCompositeType | None, level: int) -> _Cost:
+        """What is selected here and below. What the schema has not counts once."""
         self._check_level(level)
-        total = height = 0
+        fields = paged = levels = 0
         for selection in selections:
             if isinstance(selection, FieldNode):
-                fields, levels = self._measure_field(selection, parent, level)
+                cost = self._measure_field(selection, parent, level)
             elif isinstance(selection, InlineFragmentNode):
                 on = selection.type_condition
                 inside = self._composite(on.name.value) if on else parent
-                fields, levels = self.measure(selection.selection_set.selections, inside, level + 1)
+                cost = self.measure(selection.selection_set.selections, inside, level + 1)
             elif isinstance(selection, FragmentSpreadNode):
-                fields, levels = self._measure_fragment(selection.name.value, level)
+                cost = self._measure_fragment(selection.name.value, level)
             else:
                 continue
-            total += fields
-            height = max(height, levels)
-        return total, height + 1
+            fields += cost.fields
+            paged += cost.paged
+            levels = max(levels, cost.levels)
+        return _Cost(fields, paged, levels + 1)
 
-    def _measure_field(self, node: FieldNode, parent: GraphQLCompositeType | None, level: int) -> tuple[int, int]:
+    def _measure_field(self, node: FieldNode, parent: GraphQLCompositeType | None, level: int) -> _Cost:
         if node.selection_set is None:
-            return 1, 0
+            return _Cost(1, 0, 0)
         field = self._schema.get_field(parent, node.name.value) if parent else None
         inside = self._composite(get_named_type(field.type).name) if field else None
-        fields, levels = self.measure(node.selection_set.selections, inside, level + 1)
-        if parent and field and is_list_type(get_nullable_type(field.type)):
-            fields *= _INTROSPECTION_LIST_SIZE if parent.name.startswith("__") else self._list_size(node, field)
-        return fields + 1, levels
+        below = self.measure(node.selection_set.selections, inside, level + 1)
+        list_size = self._limits.list_size
+        if parent is None or field is None:
+            return _Cost(1 + below.with_page(list_size), 0, below.levels)
+        if not is_list_type(get_nullable_type(field.type)):
+            # A fragment is walked once for all pages it is spread in, so it is here that the size of a page comes in.
+            page = self._page_size(node, field) if below.paged else 1
+            return _Cost(1 + below.with_page(page), 0, below.levels)
+        each = below.with_page(list_size)
+        if parent.name.startswith("__"):
+            return _Cost(1 + each * _INTROSPECTION_LIST_SIZE, 0, below.levels)
+        size = self._asked_size(node, field)
+        size = _declared_size(field) if size is None else size
+        if size is None and node.name.value in _PAGED:
+            return _Cost(1, each, below.levels)
+        return _Cost(1 + each * (list_size if size is None else size), 0, below.levels)
 
-    def _measure_fragment(self, name: str, level: int) -> tuple[int, int]:
+    def _measure_fragment(self, name: str, level: int) -> _Cost:
         if name not in self._measured:
             fragment = self._fragments.get(name)
             if fragment is None or name in self._open:
-                return 0, 0  # validation reports the missing fragment, and the cycle
+                return _Cost(0, 0, 0)  # validation reports the missing fragment, and the cycle
             self._open.add(name)
             on = self._composite(fragment.type_condition.name.value)
             self._measured[name] = self.measure(fragment.selection_set.selections, on, level + 1)
             self._open.remove(name)
-        fields, levels = self._measured[name]
-        self._check_level(level + levels)
-        return fields, levels
+        cost = self._measured[name]
+        self._check_level(level + cost.levels)
+        return cost
 
-    def _list_size(self, node: FieldNode, field: GraphQLField) -> int:
+    def _page_size(self, node: FieldNode, field: GraphQLField) -> int:
+        """Of the lists in the object that the field leads to."""
+        size = self._asked_size(node, field)
+        if size is not None:
+            return size
+        pages = any(name in field.args for name in _PAGE_SIZES)
+        return self._limits.page_size if pages else self._limits.list_size
+
+    def _asked_size(self, node: FieldNode, field: GraphQLField) -> int | None:
+        """How many items the arguments ask for; None where they leave it to the field."""
         given = {argument.name.value: argument.value for argument in node.arguments or ()}
         pages: list[int | None] = []
         ids: list[int | None] = []
@@ -178,7 +213,7 @@ class _Meter:
             elif name in _PAGE_SIZES and get_named_type(kind).name == "Int":
                 pages.append(self._asked(given.get(name), argument, _number))
         known = [size for size in pages if size is not None] or [size for size in ids if size is not None]
-        return max(1, *known) if known else self._limits.list_size
+        return max(1, *known) if known else None
 
     def _asked(
         self, value: ValueNode | None, argument: GraphQLArgument, read: Callable[[object], int | None]
@@ -199,6 +234,13 @@ class _Meter:
     def _check_level(self, level: int) -> None:
         if level > self._limits.depth:
             raise TooComplex(f"The document nests deeper than {self._limits.depth} levels, fragments counted in.")
+
+
+def _declared_size(field: GraphQLField) -> int | None:
+    """What the schema says of a list that is short by its nature."""
+    definition = field.extensions.get("strawberry-definition")
+    size: int | None = getattr(definition, "metadata", {}).get("at_most")
+    return size
 
 
 def _length(value: object) -> int | None:

@@ -17,6 +17,7 @@ class Limits:
     root_fields: int = 50  # each may take a database connection at the same time
     fields: int = 20_000
     list_size: int = 100  # what a list without a page size of its own is taken to hold
+    page_size: int = 20  # what a connection gives when neither `first` nor `last` is asked for
     executed_fields: int = 50_000  # the last resort, where lists turn out longer than they were taken for
     remembered_bytes: int = 32 * 1024 * 1024
     remembered_refusal_bytes: int = 1024 * 1024

@@ -1,7 +1,5 @@
 """The roots, joined by inheritance, and the executable schema. Fields are in the module of their noun."""
 
-from datetime import datetime
-
 import strawberry
 from strawberry.schema.config import StrawberryConfig
 
@@ -10,7 +8,7 @@ from resolvers.api_keys import ApiKeysMutation
 from resolvers.nodes import NodesQuery
 from schema.accounts import User
 from schema.api_keys import ApiKey
-from schema.scalars import DATE_TIME
+from schema.scalars import SCALARS
 
 
 @strawberry.type(description="Everything that can be read.")
@@ -27,5 +25,5 @@ schema = strawberry.Schema(
     query=Query,
     mutation=Mutation,
     types=[User, ApiKey],
-    config=StrawberryConfig(scalar_map={datetime: DATE_TIME}),
+    config=StrawberryConfig(scalar_map=SCALARS),
 )

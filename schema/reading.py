@@ -1,11 +1,13 @@
 """The read executor of a request: runs declared `Select`s and batches relations. Which rows may be read is in them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from strawberry.dataloader import DataLoader
 
+from db.queries.paging import Window, order_of
 from db.queries.relation import Relation
 from db.session import Database, Read, Row
 
@@ -13,12 +15,19 @@ MAX_AT_ONCE = 3
 """Connections that one request may hold for its reads."""
 
 
+class Slice(NamedTuple):
+    """The rows of one window in the order of their list, and whether there are more in the direction of paging."""
+
+    rows: list[Row]
+    more: bool
+
+
 class Reader:
     """Runs reads; one for each request, because what it has loaded is remembered until the request ends."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._loaders: dict[Relation, DataLoader[UUID, list[Row]]] = {}
+        self._loaders: dict[Hashable, DataLoader[UUID, Any]] = {}
         self._at_once = asyncio.Semaphore(MAX_AT_ONCE)
 
     async def row(self, select: Read) -> Row | None:
@@ -33,19 +42,48 @@ class Reader:
 
     async def children(self, relation: Relation, parent: UUID) -> list[Row]:
         """The related rows of one parent; asked for many parents at once, they come in one statement."""
-        if relation not in self._loaders:
-            self._loaders[relation] = DataLoader(load_fn=self._batch(relation))
-        return await self._loaders[relation].load(parent)
+        rows: list[Row] = await self._load(relation, parent, lambda parents: self._related(relation, parents))
+        return rows
+
+    async def window(self, relation: Relation, parent: UUID, window: Window) -> Slice:
+        """A page of the related rows; the same page of many parents comes in one statement."""
+        found: Slice = await self._load(
+            (relation, window), parent, lambda parents: self._windows(relation, window, parents)
+        )
+        return found
+
+    async def count(self, relation: Relation, parent: UUID) -> int:
+        """How many related rows there are; of many parents in one statement."""
+        number: int = await self._load((relation, "count"), parent, lambda parents: self._counts(relation, parents))
+        return number
 
     def forget(self) -> None:
         """Drop what was loaded: a mutation may have changed it."""
         self._loaders.clear()
 
-    def _batch(self, relation: Relation) -> Callable[[list[UUID]], Awaitable[list[list[Row]]]]:
-        async def load(parents: list[UUID]) -> list[list[Row]]:
-            children: dict[UUID, list[Row]] = {parent: [] for parent in parents}
-            for row in await self.rows(relation.of(parents)):
-                children[getattr(row, relation.key.key)].append(row)
-            return list(children.values())
+    async def _load(self, what: Hashable, parent: UUID, batch: Callable[[list[UUID]], Any]) -> Any:
+        if what not in self._loaders:
+            self._loaders[what] = DataLoader(load_fn=batch)
+        return await self._loaders[what].load(parent)
 
-        return load
+    async def _related(self, relation: Relation, parents: list[UUID]) -> list[list[Row]]:
+        return _by_parent(relation, parents, await self.rows(relation.of(parents)))
+
+    async def _windows(self, relation: Relation, window: Window, parents: list[UUID]) -> list[Slice]:
+        rows = await self.rows(order_of(relation).window(parents, window))
+        slices = []
+        for found in _by_parent(relation, parents, rows):
+            kept = found[: window.size]
+            slices.append(Slice(kept[::-1] if window.backwards else kept, len(found) > window.size))
+        return slices
+
+    async def _counts(self, relation: Relation, parents: list[UUID]) -> list[int]:
+        counts = {row.parent: row.children for row in await self.rows(relation.count(parents))}
+        return [counts[parent] for parent in parents]
+
+
+def _by_parent(relation: Relation, parents: list[UUID], rows: Sequence[Row]) -> list[list[Row]]:
+    children: dict[UUID, list[Row]] = {parent: [] for parent in parents}
+    for row in rows:
+        children[getattr(row, relation.key.key)].append(row)
+    return list(children.values())

@@ -5,27 +5,50 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, TableValuedAlias, Uuid, func, literal, select, true
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import InstrumentedAttribute
 
 from db.session import Read
 
+Ordering = ColumnElement[Any] | InstrumentedAttribute[Any]
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Relation:
-    """The children of a parent: their columns, `key` that holds the parent's id, their order, and how many at most.
+    """The children of a parent: their columns, `key` that holds the parent's id, and their order.
 
-    A parent is only ever known by a read that was bound to its owner, so the batch needs no owner of its own.
+    `limit` is how many a plain list has at most; pages have their own (`db.queries.paging`, which also says what an
+    order must be for that). A parent is only ever known by a read that was bound to its owner, so the batch needs no
+    owner of its own.
     """
 
     children: Read
     key: InstrumentedAttribute[UUID]
-    order_by: tuple[ColumnElement[Any], ...]
-    limit: int
+    order_by: tuple[Ordering, ...]
+    limit: int = 100
 
     def of(self, parents: Sequence[UUID]) -> Read:
         """One statement for the children of all `parents`, in order; the column `key` names each one's parent."""
-        rank = func.row_number().over(partition_by=self.key, order_by=self.order_by).label("rank")
-        ranked = self.children.add_columns(rank).where(self.key.in_(parents)).subquery()
-        columns = [column for column in ranked.c if column.name != "rank"]
-        return select(*columns).where(ranked.c.rank <= self.limit).order_by(ranked.c.rank)
+        return self.slices(parents, self.children, self.order_by, self.limit)
+
+    def slices(self, parents: Sequence[UUID], children: Read, order_by: Sequence[Ordering], limit: int) -> Read:
+        """The first `limit` of these children of each parent. Along an index on key and order it reads no others."""
+        if len(parents) == 1:
+            return children.where(self.key == parents[0]).order_by(*order_by).limit(limit)
+        parent = _each(parents)
+        rank = func.row_number().over(order_by=order_by).label(None)
+        ranked = children.add_columns(rank).where(self.key == parent.c.id).order_by(*order_by).limit(limit)
+        page = ranked.lateral("page")
+        *columns, place = page.c
+        return select(*columns).select_from(parent.join(page, true())).order_by(place)
+
+    def count(self, parents: Sequence[UUID]) -> Read:
+        """How many children each parent has, as `parent` and `children`."""
+        parent = _each(parents)
+        children = self.children.with_only_columns(func.count()).where(self.key == parent.c.id).scalar_subquery()
+        return select(parent.c.id.label("parent"), children.label("children"))
+
+
+def _each(parents: Sequence[UUID]) -> TableValuedAlias:
+    return func.unnest(literal(list(parents), ARRAY(Uuid()))).table_valued("id").render_derived(name="parents")

@@ -61,7 +61,81 @@ class ListsQuery:
         return []
 
 
+@strawberry.type
+class Edge:
+    node: Friend
+    cursor: str = ""
+
+
+@strawberry.type
+class Connection:
+    edges: list[Edge] = strawberry.field(default_factory=list)
+    total_count: int = 0
+
+    @strawberry.field
+    def nodes(self, ids: list[strawberry.ID] | None = None) -> list[Friend]:
+        return []
+
+
+@strawberry.type
+class Owner:
+    name: str = "Ada"
+
+    @strawberry.field
+    def friends(self, first: int | None = None, last: int | None = None) -> Connection:
+        return Connection()
+
+    @strawberry.field
+    def graph(self) -> Connection:
+        return Connection()
+
+    @strawberry.field
+    def graphs(self, first: int = 3) -> list[Connection]:
+        return []
+
+
+@strawberry.type
+class Portfolio:
+    @strawberry.field
+    def positions(self, first: int | None = None, last: int | None = None) -> "PositionConnection":
+        return PositionConnection()
+
+
+@strawberry.type
+class Position:
+    portfolio: Portfolio
+    symbol: str = "X"
+
+
+@strawberry.type
+class PositionEdge:
+    node: Position
+
+
+@strawberry.type
+class PositionConnection:
+    edges: list[PositionEdge] = strawberry.field(default_factory=list)
+
+
+@strawberry.type
+class PortfolioEdge:
+    node: Portfolio
+
+
+@strawberry.type
+class PortfolioConnection:
+    edges: list[PortfolioEdge] = strawberry.field(default_factory=list)
+
+
+@strawberry.type
+class PagesQuery(Owner):
+    @strawberry.field
+    def portfolios(self, first: int | None = None, last: int | None = None) -> PortfolioConnection:
+        return PortfolioConnection()
+
+
 schema = strawberry.Schema(query=Query)
+pages_schema = strawberry.Schema(query=PagesQuery)
 lists_schema = strawberry.Schema(query=ListsQuery, types=[Friend])
 
 
@@ -212,6 +286,87 @@ async def test_fields_count_for_every_item_of_their_list(document: str, variable
     assert isinstance(refused, Refused)
     assert refused.reason is Reason.COMPLEXITY
     assert f"{fields - 1} fields" in refused.errors[0].message
+
+
+@pytest.mark.parametrize(
+    ("document", "variables", "fields"),
+    [
+        ("{ friends { totalCount } }", {}, 2),
+        ("{ friends { edges { node { name } } } }", {}, 2 + 7 * 2),
+        ("{ friends { totalCount edges { cursor node { name } } } }", {}, 3 + 7 * 3),
+        ("{ friends(first: 30) { edges { node { name } } } }", {}, 2 + 30 * 2),
+        ("{ friends(last: 30) { edges { node { name } } } }", {}, 2 + 30 * 2),
+        ("{ friends(first: 3, last: 30) { edges { node { name } } } }", {}, 2 + 30 * 2),
+        ("{ friends(first: null) { edges { node { name } } } }", {}, 2 + 7 * 2),
+        ("{ friends(first: -5) { edges { node { name } } } }", {}, 2 + 2),
+        ("{ friends(first: 30) { nodes { name } edges { cursor } } }", {}, 3 + 30 * 2),
+        ("{ friends(first: 30) { a: edges { cursor } b: edges { cursor } } }", {}, 3 + 30 * 2),
+        ('{ friends(first: 30) { nodes(ids: ["a", "b"]) { name } } }', {}, 2 + 2),
+        ("{ friends(first: 30) { nodes { friends { name } } } }", {}, 2 + 30 * (1 + 10)),
+        ("{ graph { edges { cursor } } }", {}, 2 + 10),
+        ("{ graphs(first: 4) { edges { cursor } } }", {}, 1 + 4 * (1 + 10)),
+        ("query($n: Int) { friends(first: $n) { edges { cursor } } }", {"n": 30}, 2 + 30),
+        ("query($n: Int) { friends(first: $n) { edges { cursor } } }", {"n": None}, 2 + 7),
+        ("query($n: Int) { friends(first: $n) { edges { cursor } } }", {}, 2 + 7),
+        ("query($n: Int = 6) { friends(first: $n) { edges { cursor } } }", {}, 2 + 6),
+        ("{ friends(first: 30) { ...F } } fragment F on Connection { edges { cursor } }", {}, 2 + 30),
+        ("{ friends(first: 30) { ... { edges { cursor } } } }", {}, 2 + 30),
+        (
+            "{ a: friends(first: 30) { ...F } b: friends(last: 5) { ...F } c: graph { ...F } } "
+            "fragment F on Connection { ...G } fragment G on Connection { totalCount edges { cursor } }",
+            {},
+            3 + (2 + 30) + (2 + 5) + (2 + 10),
+        ),
+        (
+            "{ portfolios(first: 3) { edges { node { positions(first: 5) { edges { node { symbol } } } } } } }",
+            {},
+            2 + 3 * (1 + 2 + 5 * 2),
+        ),
+    ],
+)
+async def test_the_lists_of_a_connection_are_as_long_as_its_page(
+    document: str, variables: dict[str, Any], fields: int
+) -> None:
+    request = GraphQLRequest(document, variables)
+    limits = {"list_size": 10, "page_size": 7}
+    enough = await Engine(pages_schema, limits=Limits(**limits, fields=fields)).execute(request, None)
+    assert isinstance(enough, Executed)
+    refused = await Engine(pages_schema, limits=Limits(**limits, fields=fields - 1)).execute(request, None)
+    assert isinstance(refused, Refused)
+    assert refused.reason is Reason.COMPLEXITY
+
+
+async def test_nested_pages_pass_and_their_abuse_is_refused() -> None:
+    engine = Engine(pages_schema)
+    ten = " ".join(f"f{n}: symbol" for n in range(10))
+    usual = "{ portfolios(first: 20) { edges { node { positions(first: 25) { edges { node { %s } } } } } } }"
+    assert isinstance(await engine.execute(GraphQLRequest(usual % ten), None), Executed)
+    deeper = ten + " portfolio { positions(first: 25) { edges { node { symbol } } } }"
+    abuses: list[tuple[str, dict[str, int]]] = [
+        (usual % deeper, {}),
+        (usual.replace("25", "100").replace("20", "100") % ten, {}),
+    ]
+    by_variable = usual.replace("{", "query($n: Int) {", 1).replace("25", "$n").replace("20", "$n") % ten
+    abuses.append((by_variable, {"n": 100}))
+    for document, variables in abuses:
+        refused = await engine.execute(GraphQLRequest(document, variables), None)
+        assert isinstance(refused, Refused)
+        assert refused.reason is Reason.COMPLEXITY
+    assert isinstance(await engine.execute(GraphQLRequest(by_variable, {"n": 20}), None), Executed)
+
+
+async def test_a_fragment_in_pages_of_different_sizes_is_walked_once() -> None:
+    """Each one spreads the next one in two pages: 2^60 walks, if their sizes were known to the fragment."""
+    fragments = " ".join(
+        f"fragment F{n} on PositionConnection {{ edges {{ node {{ portfolio {{ "
+        f"a: positions(first: 1) {{ ...F{n + 1} }} b: positions(first: 2) {{ ...F{n + 1} }} }} }} }} }}"
+        for n in range(60)
+    )
+    last = "fragment F60 on PositionConnection { edges { __typename } }"
+    document = f"{{ portfolios {{ edges {{ node {{ positions {{ ...F0 }} }} }} }} }} {fragments} {last}"
+    refused = await Engine(pages_schema, limits=Limits(depth=1_000)).execute(GraphQLRequest(document), None)
+    assert isinstance(refused, Refused)
+    assert "20000 fields" in refused.errors[0].message
 
 
 async def test_a_hundred_objects_with_a_hundred_children_of_a_hundred_fields_are_refused() -> None:
