@@ -24,6 +24,8 @@ from db import migrate
 from db.session import Database
 from domain.accounts import Terms
 from domain.enrichment import Enrichment
+from domain.plans import Plans
+from domain.plans import load as load_plans
 from engine import Engine
 from integrations.clerk import ClerkApi
 from middleware import RequestLog, not_served
@@ -47,6 +49,7 @@ class _Parts:
     enrichment: Enrichment | None
     local: LocalIssuer | None
     terms: Terms
+    plans: Plans
 
 
 def create_app(settings: Settings) -> Starlette:
@@ -89,6 +92,7 @@ def _parts(settings: Settings) -> _Parts:
     database = Database(
         settings.database_url.get_secret_value(), pooled_by_others=settings.database_direct_url is not None
     )
+    plans = load_plans(settings.plans_file, settings.upgrade_url)
     key = settings.api_key_encryption_key
     terms = Terms(settings.trial_days, Sealer(key.get_secret_value()) if key else None)
     http = httpx.AsyncClient(follow_redirects=False)
@@ -100,11 +104,13 @@ def _parts(settings: Settings) -> _Parts:
         enrichment = Enrichment(database, api, issuer=settings.clerk_issuer_url, terms=terms)
     gate = Gate(settings.allowed_origins, settings.dev_user_header_enabled, settings.invite_code_enabled)
     authenticator = Authenticator(database, verifier, gate=gate, terms=terms, enrichment=enrichment)
-    return _Parts(database, http, verifier, authenticator, enrichment, local, terms)
+    return _Parts(database, http, verifier, authenticator, enrichment, local, terms, plans)
 
 
 def _routes(settings: Settings, parts: _Parts) -> list[BaseRoute]:
-    services = Services(database=parts.database, sealer=parts.terms.sealer, beta_code=settings.beta_invite_code)
+    services = Services(
+        database=parts.database, plans=parts.plans, sealer=parts.terms.sealer, beta_code=settings.beta_invite_code
+    )
 
     async def context_of(request: Request) -> Context:
         return Context(caller=await parts.authenticator.caller(request.headers), services=services)

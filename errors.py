@@ -47,6 +47,13 @@ class InvalidInvite(AppError):
     status = 403
 
 
+class TierLimitReached(AppError):
+    """The plan does not include the feature, or its limit is reached; `remedies` say what would change that."""
+
+    code = "TIER_LIMIT_REACHED"
+    status = 403
+
+
 class Forbidden(AppError):
     """Signed in, but this credential may not do that."""
 
@@ -70,10 +77,26 @@ class NotFound(AppError):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault of an input: where (`input.username`) and what is wanted instead."""
+    """One fault of an input: where (`input.username`) and what is wanted instead.
+
+    In a file also the row, the column as the file names it, and the value.
+    """
 
     path: str
     message: str
+    row: int | None = None
+    column: str | None = None
+    value: str | None = None
+
+    def __str__(self) -> str:
+        place = f"{self.path}, row {self.row}" if self.row is not None else self.path
+        return f"{place}, {self.column}: {self.message}" if self.column else f"{place}: {self.message}"
+
+    def shown(self) -> dict[str, Any]:
+        """As the client sees it: path and message always, the others where they are known."""
+        within = {"row": self.row, "column": self.column, "value": self.value}
+        known = {name: value for name, value in within.items() if value is not None}
+        return {"path": self.path, "message": self.message, **known}
 
 
 class BadUserInput(AppError):
@@ -82,7 +105,7 @@ class BadUserInput(AppError):
     code = "BAD_USER_INPUT"
 
     def __init__(self, message: str, faults: tuple[Fault, ...] = ()) -> None:
-        super().__init__(message, fields=[{"path": fault.path, "message": fault.message} for fault in faults])
+        super().__init__(message, fields=[fault.shown() for fault in faults])
 
 
 class Conflict(AppError):
@@ -173,6 +196,4 @@ def collect_faults() -> Iterator[Faults]:
     faults = Faults()
     yield faults
     if faults.found:
-        raise BadUserInput(
-            " ".join(f"{fault.path}: {fault.message}" for fault in faults.found[:5]), tuple(faults.found)
-        )
+        raise BadUserInput(" ".join(map(str, faults.found[:5])), tuple(faults.found))

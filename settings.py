@@ -63,6 +63,8 @@ class Settings(BaseSettings):
     invite_code_enabled: bool = True
     trial_days: int = Field(30, ge=0, le=3650)
     api_key_encryption_key: SecretStr | None = None
+    plans_file: Path | None = None
+    upgrade_url: str | None = None
 
     graphiql_enabled: bool | None = None
     introspection_enabled: bool | None = None
@@ -112,7 +114,7 @@ class Settings(BaseSettings):
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
 
-    @field_validator("clerk_issuer", "clerk_jwks_url", "clerk_api_url", "supabase_url")
+    @field_validator("clerk_issuer", "clerk_jwks_url", "clerk_api_url", "supabase_url", "upgrade_url")
     @classmethod
     def _is_url(cls, value: str | None) -> str | None:
         if value is not None and not re.match(r"https?://[^/\s]+", value):

@@ -16,7 +16,7 @@ from auth.verifier import VerifiedToken, Verifier
 from db import queries
 from db.session import Database, Row
 from domain.accounts import IdentityFacts, Terms
-from domain.actor import Actor
+from domain.actor import NOBODY, SHUT_OUT, Actor, Standing, standing_of
 from domain.enrichment import Enrichment
 
 
@@ -114,6 +114,15 @@ class Caller:
                     self._actor = await self._resolve()
         return self._actor
 
+    async def standing(self) -> Standing:
+        """How the caller stands, whoever it is: also of nobody, and of an account that is shut out."""
+        try:
+            return (await self.actor()).standing
+        except errors.Unauthenticated:
+            return NOBODY
+        except errors.AccountDisabled:
+            return SHUT_OUT
+
     def forget(self) -> None:
         """What a mutation has changed must be seen by the next one of the same document."""
         self._actor, self._stale = None, True
@@ -156,8 +165,8 @@ class Caller:
             raise errors.AccountDisabled("This account was deleted.")
         if row.disabled_at is not None:
             raise errors.AccountDisabled("This account is disabled. Ask whoever runs this service.")
-        invited = row.invite_validated or not self._authenticator.gate.invite_required
-        return Actor(user_id=row.id, tier=row.tier, invited=invited, scopes=scopes)
+        standing = standing_of(row, invite_required=self._authenticator.gate.invite_required)
+        return Actor(user_id=row.id, standing=standing, scopes=scopes)
 
 
 def _facts(token: VerifiedToken) -> IdentityFacts:

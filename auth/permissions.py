@@ -5,7 +5,7 @@ Strawberry keeps one instance of a permission for all callers of a field, so non
 
 from abc import abstractmethod
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 from strawberry import Info
 from strawberry.permission import BasePermission
@@ -47,6 +47,30 @@ class HasValidatedInvite(Guard):
     async def refuse(self, caller: Caller) -> None:
         if not (await caller.actor()).invited:
             raise errors.InviteRequired("An invite is needed first: call validateInvite with your code.")
+
+
+class WithinTier(Guard):
+    """The plan includes `feature` and there is some left. Made by `within_tier`."""
+
+    feature: ClassVar[str]
+
+    async def has_permission(self, source: Any, info: Info[Any, Any], **kwargs: Any) -> bool:
+        entitlements = info.context.entitlements
+        decision = await entitlements.decide(entitlements.plans.features[self.feature])
+        if not decision.allowed:
+            raise decision.error()
+        return True
+
+
+@cache
+def within_tier(feature: str) -> type[WithinTier]:
+    """A guard for what needs some of `feature` left: `within_tier("portfolios")`.
+
+    On a mutation it is judged in its transaction, after the idempotency look-up, so that a retry of the last one that
+    was allowed gets its outcome.
+    """
+    name = "WithinTier" + feature[0].upper() + feature[1:]
+    return type(name, (WithinTier,), {"feature": feature, "__doc__": f"Some of {feature} is left."})
 
 
 @cache

@@ -1,4 +1,4 @@
-"""`gatehouse token`, `gatehouse users` and `gatehouse invites`."""
+"""`gatehouse token` and `gatehouse invites`; `gatehouse users` is in cli.users."""
 
 import asyncio
 import secrets
@@ -9,27 +9,19 @@ import typer
 
 import clock
 import domain
-import errors
 from auth.issuers import Kind
 from auth.local_issuer import LocalIssuer
 from cli import environment
 from cli.arguments import TIME, duration
 from cli.output import show, shown
 from db import queries
-from db.models import User
-from db.session import Session
 from domain.personas import PERSONAS, Persona
 
-users = typer.Typer(help="Look at accounts, shut them out, let them in.", no_args_is_help=True)
 invites = typer.Typer(help="Hand out invite codes.", no_args_is_help=True)
-
-
-Who = Annotated[str, typer.Argument(help="An id, email, username or subject.")]
 
 
 def add_to(command: typer.Typer) -> None:
     command.command()(token)
-    command.add_typer(users, name="users")
     command.add_typer(invites, name="invites")
 
 
@@ -48,56 +40,6 @@ def token(
 def token_of(local: LocalIssuer, who: Persona, expires: timedelta, kind: Kind = "clerk") -> str:
     """A token of the local issuer that speaks for a persona."""
     return local.sign(kind, who.subject, expires_in=expires, email=who.email, full_name=who.full_name)
-
-
-async def _one(session: Session, who: str) -> User:
-    found = await queries.accounts.find_users(session, who)
-    if not found:
-        raise errors.NotFound(f"Nobody with the id, email, username or subject {who}.")
-    if len(found) > 1:
-        several = ", ".join(f"{user.id} ({user.username})" for user in found)
-        raise errors.Conflict(f"{who} fits {len(found)} accounts; name one by its id: {several}.")
-    return found[0]
-
-
-@users.command("show")
-def show_user(who: Who) -> None:
-    """Show an account and its identities."""
-
-    async def run() -> None:
-        async with environment.database(environment.load()) as database, database.transaction() as session:
-            user = await _one(session, who)
-            names = ("id", "email", "email_verified", "full_name", "username", "tier", "invite_validated")
-            times = ("trial_ends_at", "disabled_at", "deleted_at", "created_at", "updated_at")
-            rows = [(name, shown(getattr(user, name))) for name in (*names, *times)]
-            for identity in await queries.accounts.identities(session, user.id):
-                state = " (deleted)" if identity.deleted_at else ""
-                rows.append(("identity", f"{identity.issuer} {identity.subject}{state}"))
-            show((), rows)
-
-    asyncio.run(run())
-
-
-@users.command()
-def disable(who: Who) -> None:
-    """Shut an account out. Nothing of it is lost."""
-    _set_disabled(who, disabled=True)
-
-
-@users.command()
-def enable(who: Who) -> None:
-    """Let an account in again."""
-    _set_disabled(who, disabled=False)
-
-
-def _set_disabled(who: str, *, disabled: bool) -> None:
-    async def run() -> None:
-        async with environment.database(environment.load()) as database, database.transaction() as session:
-            user = await _one(session, who)
-            await domain.accounts.set_disabled(session, user.id, disabled=disabled)
-            typer.echo(f"{user.username} is {'disabled' if disabled else 'enabled'}.")
-
-    asyncio.run(run())
 
 
 @invites.command("create")

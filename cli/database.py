@@ -9,6 +9,7 @@ from rich import print as say
 from auth.local_issuer import ISSUERS
 from cli import environment
 from db import migrate as migrations
+from db.roles import APPLICATION
 from domain import personas
 
 migrate_command = typer.Typer(help="Bring the tables to a revision.", invoke_without_command=True)
@@ -38,6 +39,10 @@ def migrate(
     with environment.database_url(settings) as url:
         status = asyncio.run(migrations.migrate(environment.direct_url(settings, url), to))
     say(f"The tables are at {status.current or 'nothing'}.")
+    if status.role_missing:
+        say(f"The application works as the owner of its tables; triggers alone guard the ledger. {status.role_missing}")
+    elif status.current:
+        say(f"The application works as {APPLICATION}, which owns no table.")
 
 
 @migrate_command.command()

@@ -17,6 +17,8 @@ from db.embedded import EmbeddedPostgres, running_url
 from db.session import Database
 from db.url import dsn
 from domain.accounts import Terms
+from domain.plans import Plans
+from domain.plans import load as load_plans
 from sealing import Sealer
 from settings import Settings, SettingsError
 
@@ -113,6 +115,10 @@ async def database(settings: Settings) -> AsyncIterator[Database]:
 def terms(settings: Settings) -> Terms:
     key = settings.api_key_encryption_key
     return Terms(trial_days=settings.trial_days, sealer=Sealer(key.get_secret_value()) if key else None)
+
+
+def plans(settings: Settings) -> Plans:
+    return load_plans(settings.plans_file, settings.upgrade_url)
 
 
 def local_issuer(settings: Settings) -> LocalIssuer:

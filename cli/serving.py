@@ -58,6 +58,7 @@ def serve(
     environment.check_urls(settings)
     if settings.database_url is None:
         raise SettingsError("DATABASE_URL: not set; `gatehouse dev` brings a Postgres of its own, `serve` does not.")
+    environment.plans(settings)
     logs.configure(settings.log_level)
     # uvicorn would bury this in the log and exit with a code of its own.
     _listen(host, port or settings.port).close()

@@ -1,7 +1,7 @@
 """Moving the tables between revisions, and saying where they stand. The steps themselves are in db.migrations."""
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from alembic import command
@@ -12,18 +12,23 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from db import roles
 from db.session import unavailable_when_out_of_reach
 from db.url import dsn
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Where a database stands. `pending`: revisions to come, oldest first; `unknown`: made by a newer Gatehouse."""
+    """Where a database stands. `pending`: revisions to come, oldest first; `unknown`: made by a newer Gatehouse.
+
+    `role_missing`: after a migration, why the application goes on as the owner of its tables; else None.
+    """
 
     current: str | None
     head: str
     pending: tuple[str, ...]
     unknown: bool
+    role_missing: str | None = None
 
     @property
     def at_head(self) -> bool:
@@ -45,17 +50,20 @@ def head() -> str:
     return str(_scripts().get_current_head())
 
 
-async def migrate(url: str, to: str = "head") -> Status:
-    """Bring the tables to `to`, up or down; `ValueError` when there is no such revision.
+async def migrate(url: str, to: str = "head", *, schema: str | None = None) -> Status:
+    """Bring the tables to `to`, up or down, and give the application its role; `ValueError` for no such revision.
 
-    Two that migrate at once take turns; the second finds nothing left to do.
+    Two that migrate at once take turns; the second finds nothing left to do. `schema`: as for `Database`.
     """
     target = _revision(to)
-    engine = create_async_engine("postgresql+asyncpg://", connect_args={"dsn": dsn(url)}, poolclass=NullPool)
+    where = {"dsn": dsn(url), "server_settings": {"search_path": schema} if schema else {}}
+    engine = create_async_engine("postgresql+asyncpg://", connect_args=where, poolclass=NullPool)
     with unavailable_when_out_of_reach():
         async with engine.connect() as connection:
             await connection.run_sync(_move, target)
-            return await _status(connection)
+            role_missing = await connection.run_sync(roles.grant)
+            await connection.commit()
+            return replace(await _status(connection), role_missing=role_missing)
 
 
 def _move(connection: Connection, target: str | None) -> None:

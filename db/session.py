@@ -1,8 +1,9 @@
 """The connection to Postgres: transactions for writes, single statements for reads, and what its failures mean."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
+from uuid import UUID
 
 import structlog
 from sqlalchemy import Row as AnyRow
@@ -13,9 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async
 from sqlalchemy.ext.asyncio import AsyncSession as Session
 
 import errors
+from db import roles
+from db.changes import Changes
 from db.url import dsn
 
-__all__ = ["Database", "Read", "Row", "Session"]
+__all__ = ["Database", "Read", "Row", "Session", "after_commit", "announce"]
 
 Read = Select[*tuple[Any, ...]]
 Row = AnyRow[*tuple[Any, ...]]
@@ -39,13 +42,17 @@ _LOCK_NOT_AVAILABLE = "55P03"
 class Database:
     """One pool of connections. Made without a loop and without connecting; `close` gives everything back."""
 
-    def __init__(self, url: str, *, pooled_by_others: bool = False) -> None:
-        """`pooled_by_others`: `url` is a transaction pooler's, where prepared statements and settings do not stay."""
-        self._engine = _engine(url, pooled_by_others=pooled_by_others)
+    def __init__(self, url: str, *, pooled_by_others: bool = False, schema: str | None = None) -> None:
+        """`pooled_by_others`: `url` is a transaction pooler's, where prepared statements and settings do not stay.
+
+        `schema`: where the tables are, if not where Postgres looks by itself.
+        """
+        self._engine = _engine(url, pooled_by_others=pooled_by_others, schema=schema)
         # Behind a pooler bounds hold for a transaction only, so a read is one too; elsewhere it needs none.
         alone = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._reads = self._engine if pooled_by_others else alone
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False, autoflush=False)
+        self._changes = Changes(self._reads, channel=f"{schema or 'gatehouse'}_usage")
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
@@ -53,6 +60,9 @@ class Database:
         with unavailable_when_out_of_reach():
             async with self._sessions.begin() as session:
                 yield session
+        self._changes.note(session.info.get(_CHANGED, ()))
+        for callback in session.info.get(_CALLBACKS, ()):
+            callback()
 
     async def rows(self, select: Read) -> Sequence[Row]:
         """The rows of one read, outside any transaction."""
@@ -73,16 +83,30 @@ class Database:
                 return await connection.scalar(text("select version_num from alembic_version")) if there else None
 
     async def close(self) -> None:
+        await self._changes.close()
         await self._engine.dispose()
 
 
-def _engine(url: str, *, pooled_by_others: bool) -> AsyncEngine:
+_CHANGED, _CALLBACKS = "changed", "callbacks"
+
+
+def announce(session: Session, user_id: UUID) -> None:
+    """Once the transaction has committed, tell every process that this user's usage has changed."""
+    session.info.setdefault(_CHANGED, set()).add(user_id)
+
+
+def after_commit(session: Session, callback: Callable[[], None]) -> None:
+    """Call `callback`, which neither waits nor fails, once the transaction has committed."""
+    session.info.setdefault(_CALLBACKS, []).append(callback)
+
+
+def _engine(url: str, *, pooled_by_others: bool, schema: str | None) -> AsyncEngine:
     settings = {"application_name": "gatehouse", "timezone": "UTC"}
-    timeouts = {
+    bounds = {
         "statement_timeout": str(STATEMENT_TIMEOUT_MS),
         "lock_timeout": str(LOCK_TIMEOUT_MS),
         "idle_in_transaction_session_timeout": "60000",
-    }
+    } | ({"search_path": schema} if schema else {})
     connect: dict[str, Any] = {
         "dsn": dsn(url),
         "timeout": CONNECT_SECONDS,
@@ -91,7 +115,7 @@ def _engine(url: str, *, pooled_by_others: bool) -> AsyncEngine:
     if pooled_by_others:
         connect |= {"statement_cache_size": 0, "prepared_statement_cache_size": 0, "prepared_statement_name_func": str}
     else:
-        connect["server_settings"] = settings | timeouts
+        connect["server_settings"] = settings | bounds
     engine = create_async_engine(
         "postgresql+asyncpg://",
         connect_args=connect,
@@ -105,9 +129,19 @@ def _engine(url: str, *, pooled_by_others: bool) -> AsyncEngine:
     if pooled_by_others:
 
         @event.listens_for(engine.sync_engine, "begin")
-        def limit_transaction(connection: Any) -> None:
-            for name, value in timeouts.items():
+        def prepare_transaction(connection: Any) -> None:
+            for name, value in bounds.items():
                 connection.exec_driver_sql(f"set local {name} = '{value}'")
+            connection.exec_driver_sql(roles.assume(for_transaction=True))
+
+    else:
+
+        @event.listens_for(engine.sync_engine, "connect")
+        def prepare_connection(connection: Any, _record: object) -> None:
+            cursor = connection.cursor()
+            cursor.execute(roles.assume(for_transaction=False))
+            cursor.close()
+            connection.commit()
 
     return engine
 

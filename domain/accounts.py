@@ -10,7 +10,7 @@ import errors
 from db import queries
 from db.models import SCOPES, Identity, User
 from db.session import Row, Session
-from domain import api_keys, usernames
+from domain import api_keys, audit, usernames
 from domain.actor import Actor
 from sealing import Sealer
 
@@ -65,6 +65,7 @@ async def merge(session: Session, facts: IdentityFacts, terms: Terms) -> bool:
         identity = Identity(issuer=facts.issuer, subject=facts.subject, user_id=user.id, created_at=clock.now())
         identity.email_verified = False
         session.add(identity)
+        audit.record(session, user.id, "identity.added", issuer=facts.issuer, subject=facts.subject)
         await _learn(session, identity, user, facts)
         return True
     if identity.deleted_at is not None or identity.user_id is None:
@@ -233,6 +234,7 @@ async def delete_identity(session: Session, issuer: str, subject: str) -> bool:
     identity.deleted_at = now
     await session.flush()
     if identity.user_id is not None:
+        audit.record(session, identity.user_id, "identity.deleted", issuer=issuer, subject=subject)
         user = await queries.accounts.user_for_update(session, identity.user_id)
         siblings = await queries.accounts.identities(session, identity.user_id)
         living = [sibling for sibling in siblings if sibling.deleted_at is None]
@@ -279,3 +281,4 @@ async def set_disabled(session: Session, user_id: UUID, *, disabled: bool) -> No
     if disabled != (user.disabled_at is not None):
         user.disabled_at = clock.now() if disabled else None
         user.updated_at = clock.now()
+        audit.record(session, user.id, "account.disabled" if disabled else "account.enabled")

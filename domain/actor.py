@@ -1,17 +1,70 @@
 """Who acts: what rules and guards know of the caller. How somebody signed in is auth's business."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
+
+from db.session import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """More of one feature for one account. `extra` None: without limit; `until` None: for good."""
+
+    feature: str
+    extra: int | None
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What decides what an account may do, beside its usage. `active`: neither disabled nor deleted."""
+
+    tier: str
+    trial_ends_at: datetime | None
+    invited: bool
+    overrides: tuple[Override, ...] = ()
+    active: bool = True
+    signed_in: bool = True
+
+
+def standing_of(row: Row, *, invite_required: bool) -> Standing:
+    """The standing of an account, of the columns `queries.accounts.STANDING_OF_USER`."""
+    return Standing(
+        tier=row.tier,
+        trial_ends_at=row.trial_ends_at,
+        invited=row.invite_validated or not invite_required,
+        overrides=tuple(
+            Override(feature, extra, until and datetime.fromisoformat(until))
+            for feature, extra, until in row.overrides or ()
+        ),
+        active=row.disabled_at is None and row.deleted_at is None,
+    )
+
+
+NOBODY = Standing(tier="", trial_ends_at=None, invited=False, active=False, signed_in=False)
+"""The standing of a caller who is not signed in."""
+
+SHUT_OUT = Standing(tier="", trial_ends_at=None, invited=False, active=False)
+"""The standing of an account that is disabled or deleted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """An account in good standing. `invited`: let in by a code, or the gate is lifted. `scopes`: None for a session."""
+    """An account in good standing. `scopes`: None for a session."""
 
     user_id: UUID
-    tier: str
-    invited: bool
+    standing: Standing
     scopes: frozenset[str] | None
+
+    @property
+    def tier(self) -> str:
+        return self.standing.tier
+
+    @property
+    def invited(self) -> bool:
+        """Let in by a code, or the gate is lifted."""
+        return self.standing.invited
 
     @property
     def by_session(self) -> bool:

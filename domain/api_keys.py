@@ -13,6 +13,7 @@ import errors
 from db import queries
 from db.models import ApiKey
 from db.session import Session
+from domain import audit
 from domain.actor import Actor
 from sealing import Sealer
 
@@ -49,6 +50,7 @@ async def issue(
         expires_at=expires_at,
     )
     session.add(row)
+    audit.record(session, user_id, "key.issued", key=str(key_id), prefix=row.prefix)
     await session.flush()
     return row, secret
 
@@ -84,6 +86,7 @@ async def rotate(
         old.expires_at = min(expires_at or now + overlap, now + overlap)
     else:
         old.revoked_at = now
+    audit.record(session, actor.user_id, "key.rotated", key=str(key_id), overlap_seconds=int(overlap.total_seconds()))
     # Flushed before the count: a key that stops at once makes room for its successor.
     await session.flush()
     return await create(session, actor, name=old.name, scopes=old.scopes, expires_at=expires_at, sealer=sealer)
@@ -92,7 +95,9 @@ async def rotate(
 async def revoke(session: Session, actor: Actor, key_id: UUID) -> None:
     """Stop a key at once and for good; again, it changes nothing."""
     key = await _own(session, actor, key_id)
-    key.revoked_at = key.revoked_at or clock.now()
+    if key.revoked_at is None:
+        key.revoked_at = clock.now()
+        audit.record(session, actor.user_id, "key.revoked", key=str(key_id))
 
 
 async def _own(session: Session, actor: Actor, key_id: UUID) -> ApiKey:

@@ -11,6 +11,7 @@ import errors
 from db import queries
 from db.models import Invite, InviteAttempt
 from db.session import Session
+from domain import audit
 from domain.actor import Actor
 from domain.refusal import Refused
 
@@ -43,6 +44,7 @@ async def validate(session: Session, actor: Actor, code: str, beta_code: str | N
     session.add(InviteAttempt(user_id=user.id, invite_id=invite_id, succeeded=let_in, created_at=now))
     if not let_in:
         return Refused(errors.InvalidInvite("This invite code is not valid. Check it, or ask whoever gave it to you."))
+    audit.record(session, user.id, "invite.validated", invite=str(invite_id) if invite_id else "BETA_INVITE_CODE")
     user.invite_validated = True
     user.updated_at = now
     return None

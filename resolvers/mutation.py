@@ -11,11 +11,14 @@ import strawberry
 from strawberry.permission import BasePermission
 
 import clock
+import domain
 import errors
+from auth.permissions import WithinTier
 from db import queries
 from db.models import IdempotencyRecord
 from db.session import Session
 from domain.actor import Actor
+from domain.plans import Plans
 from domain.refusal import Refused
 from schema.context import Info, Services
 from schema.inputs import MutationInput
@@ -35,14 +38,20 @@ class Work:
     actor: Actor
     services: Services
 
+    @property
+    def plans(self) -> Plans:
+        return self.services.plans
+
 
 def mutation(*guards: type[BasePermission], description: str) -> Callable[[_Effect], Any]:
     """Declare a root field: `async def field(self, work: Work, input: XInput) -> XPayload`, or `-> XPayload | Refused`.
 
     Guards (credential, account, invite or scope) come first, then the check of the input, then one transaction with
-    the idempotency look-up, the effect and its record. An effect that raises leaves nothing behind; one that returns
-    `Refused` leaves its evidence.
+    the idempotency look-up, the guards `within_tier`, the effect and its record. An effect that raises leaves nothing
+    behind; one that returns `Refused` leaves its evidence.
     """
+    gates = [guard.feature for guard in guards if issubclass(guard, WithinTier)]
+    first = [guard for guard in guards if not issubclass(guard, WithinTier)]
 
     def declare(effect: _Effect) -> Any:
         hints = get_type_hints(effect)
@@ -53,16 +62,21 @@ def mutation(*guards: type[BasePermission], description: str) -> Callable[[_Effe
             actor = await info.context.caller.actor()
             input.check()
             attempt = _Attempt(effect.__name__, input, actor, info.context.services, payload_type)
-            result = await attempt.outcome(lambda work: effect(self, work, input))
-            info.context.caller.forget()
-            info.context.read.forget()
+
+            async def take_effect(work: Work) -> Payload | Refused:
+                for feature in gates:
+                    await domain.usage.require(work.session, work.plans, work.actor, feature)
+                return await effect(self, work, input)
+
+            result = await attempt.outcome(take_effect)
+            info.context.forget()
             if isinstance(result, Refused):
                 raise result.error
             return result
 
         resolve.__name__ = effect.__name__
         resolve.__annotations__ = {"info": Info, "input": hints["input"], "return": payload_type}
-        return strawberry.mutation(resolver=resolve, permission_classes=list(guards), description=description)
+        return strawberry.mutation(resolver=resolve, permission_classes=first, description=description)
 
     return declare
 

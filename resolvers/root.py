@@ -5,6 +5,7 @@ from strawberry.schema.config import StrawberryConfig
 
 from resolvers.accounts import AccountsMutation, AccountsQuery
 from resolvers.api_keys import ApiKeysMutation
+from resolvers.entitlements import EntitlementsQuery
 from resolvers.nodes import NodesQuery
 from schema.accounts import User
 from schema.api_keys import ApiKey
@@ -12,7 +13,7 @@ from schema.scalars import SCALARS
 
 
 @strawberry.type(description="Everything that can be read.")
-class Query(AccountsQuery, NodesQuery):
+class Query(AccountsQuery, EntitlementsQuery, NodesQuery):
     pass
 
 

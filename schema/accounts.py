@@ -13,9 +13,11 @@ from db.models import USERNAME, USERNAME_RULE
 from errors import Faults, NotFound
 from schema.api_keys import ApiKey
 from schema.context import Info
+from schema.entitlements import USUAL, Entitlement, Plan
 from schema.inputs import MutationInput, check_text
 from schema.node import Node
 from schema.payloads import Payload
+from schema.usage import Limits, Usage
 
 MAX_INVITE_CODE = 100
 MAX_FULL_NAME = 200
@@ -45,9 +47,28 @@ class User(Node):
     trial_ends_at: strawberry.Private[datetime]
     created_at: datetime = strawberry.field(description="When the account was first seen.")
 
+    @strawberry.field(description="What the tier includes.")
+    async def plan(self, info: Info) -> Plan:
+        return Plan.of(await info.context.entitlements.plan(), info.context.services.plans)
+
     @strawberry.field(description="The trial that the account began with.")
     def trial(self) -> Trial | None:
         return Trial(ends_at=self.trial_ends_at)
+
+    @strawberry.field(description="How much it may, and has left: plan, trial and grants together.")
+    async def limits(self) -> Limits:
+        return Limits()
+
+    @strawberry.field(description="What it has used.")
+    async def usage(self) -> Usage:
+        return Usage()
+
+    @strawberry.field(
+        metadata={"at_most": USUAL},
+        description="For each feature whether one more may be used, why, and what would change that.",
+    )
+    async def entitlements(self, info: Info) -> list[Entitlement]:
+        return [Entitlement.of(decision) for decision in await info.context.entitlements.all()]
 
     @strawberry.field(description="The API keys: working ones first, newest first, at most 100.")
     async def api_keys(self, info: Info) -> list[ApiKey]:

@@ -6,6 +6,7 @@ import strawberry
 from pydantic import SecretStr
 
 from auth.context import Caller
+from auth.entitlements import Entitlements, Plans
 from db.session import Database
 from schema.reading import Reader
 from sealing import Sealer
@@ -16,20 +17,29 @@ class Services:
     """What outlives a request: made once by the application."""
 
     database: Database
+    plans: Plans
     sealer: Sealer | None
     beta_code: SecretStr | None
 
 
 @dataclass(slots=True)
 class Context:
-    """One request. `read` runs reads; writes go through `resolvers.mutation`."""
+    """One request. `read` runs reads, `entitlements` decides what may be done; writes are in `resolvers.mutation`."""
 
     caller: Caller
     services: Services
     read: Reader = field(init=False)
+    entitlements: Entitlements = field(init=False)
 
     def __post_init__(self) -> None:
         self.read = Reader(self.services.database)
+        self.entitlements = Entitlements(self.caller, self.services.plans, self.read.rows)
+
+    def forget(self) -> None:
+        """Drop what was read: a mutation may have changed it."""
+        self.caller.forget()
+        self.read.forget()
+        self.entitlements.forget()
 
 
 Info = strawberry.Info[Context, None]

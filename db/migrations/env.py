@@ -4,10 +4,9 @@ from alembic import context
 from sqlalchemy import Connection, text
 
 from db.models import Base
+from db.roles import MIGRATION_LOCK
 
 LOCK_TIMEOUT = "5s"
-# Any number would do; two servers that start at once must use the same.
-MIGRATION_LOCK = 7_207_512_410_001
 
 
 def run(connection: Connection) -> None:

@@ -2,21 +2,30 @@
 
 from db.models.accounts import USERNAME, USERNAME_RULE, Identity, User
 from db.models.api_keys import SCOPES, ApiKey
-from db.models.base import Base
+from db.models.audit import AuditEvent
+from db.models.base import Base, new_id
 from db.models.deliveries import WebhookDelivery
 from db.models.idempotency import IdempotencyRecord
 from db.models.invites import Invite, InviteAttempt
+from db.models.usage import STANDING, Counter, LedgerEntry, Override, UsageDay
 
 __all__ = [
     "SCOPES",
+    "STANDING",
     "USERNAME",
     "USERNAME_RULE",
     "ApiKey",
+    "AuditEvent",
     "Base",
+    "Counter",
     "IdempotencyRecord",
     "Identity",
     "Invite",
     "InviteAttempt",
+    "LedgerEntry",
+    "Override",
+    "UsageDay",
     "User",
     "WebhookDelivery",
+    "new_id",
 ]

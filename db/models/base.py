@@ -6,7 +6,9 @@ from uuid import UUID
 
 from sqlalchemy import DateTime, LargeBinary, MetaData, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from uuid_utils.compat import uuid7
+from uuid_utils.compat import uuid7 as new_id
+
+__all__ = ["Base", "HasId", "new_id"]
 
 
 class Base(DeclarativeBase):
@@ -27,4 +29,4 @@ class Base(DeclarativeBase):
 class HasId:
     """A UUIDv7 (RFC 9562) made here, since Postgres makes them only from version 18 on."""
 
-    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7, sort_order=-1)
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id, sort_order=-1)

@@ -8,18 +8,33 @@ from uuid import UUID
 from sqlalchemy import Select, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from db.models import Identity, User
+from db.models import Identity, Override, User
 from db.session import Read, Session
 
-# What every guard needs to know of the caller's account.
-_STANDING = (User.id, User.tier, User.invite_validated, User.disabled_at, User.deleted_at)
+_OVERRIDES = (
+    select(func.jsonb_agg(func.jsonb_build_array(Override.feature, Override.extra, Override.until)))
+    .where(Override.user_id == User.id)
+    .scalar_subquery()
+    .label("overrides")
+)
+
+STANDING_OF_USER = (
+    User.id,
+    User.tier,
+    User.trial_ends_at,
+    User.invite_validated,
+    User.disabled_at,
+    User.deleted_at,
+    _OVERRIDES,
+)
+"""What every guard needs to know of the caller's account; `domain.actor.standing_of` reads it."""
 
 
 def standing_of_identity(issuer: str, subject: str) -> Read:
     """The account behind a token and what its identity says so far; no row at first sight."""
     return (
         select(
-            *_STANDING,
+            *STANDING_OF_USER,
             Identity.deleted_at.label("identity_deleted_at"),
             Identity.email.label("identity_email"),
             Identity.email_verified.label("identity_email_verified"),
@@ -38,7 +53,7 @@ def standing_of_identity(issuer: str, subject: str) -> Read:
 
 def standing_of_user(user_id: UUID) -> Read:
     """The account of a user that is already known by id."""
-    return select(*_STANDING).where(User.id == user_id)
+    return select(*STANDING_OF_USER).where(User.id == user_id)
 
 
 def profile(user_id: UUID) -> Read:

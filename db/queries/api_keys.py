@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, func, or_, select, update
 
 from db.models import ApiKey, User
+from db.queries.accounts import STANDING_OF_USER
 from db.queries.relation import Relation
 from db.session import Read, Session
 
@@ -50,11 +51,7 @@ def standing(digest: bytes) -> Read:
     """The key with this digest and the account it belongs to."""
     return (
         select(
-            User.id,
-            User.tier,
-            User.invite_validated,
-            User.disabled_at,
-            User.deleted_at,
+            *STANDING_OF_USER,
             ApiKey.id.label("key_id"),
             ApiKey.digest,
             ApiKey.scopes,

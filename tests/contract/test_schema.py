@@ -16,7 +16,7 @@ from schema.payloads import Payload
 ROOT = Path(__file__).resolve().parents[2]
 BUILT = schema._schema
 
-OPEN: set[str] = set()
+OPEN = {"entitlement", "plans"}
 """Root fields that strangers may use: the whole public surface, in one place."""
 
 WITHOUT_INVITE = {"validate_invite", "update_profile", "create_api_key", "rotate_api_key", "revoke_api_key"}

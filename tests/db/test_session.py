@@ -145,7 +145,7 @@ async def test_a_lock_takes_too_long(database_url: str, monkeypatch: pytest.Monk
 
 
 async def test_the_pool_is_bounded_and_so_is_the_wait(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"POOL_SIZE": 1, "POOL_OVERFLOW": 1, "POOL_WAIT_SECONDS": 0.1}.items():
+    for name, value in {"POOL_SIZE": 1, "POOL_OVERFLOW": 1, "POOL_WAIT_SECONDS": 0.5}.items():
         monkeypatch.setattr(db_session, name, value)
     async with opened(database_url) as database:
         async with database.transaction() as one, database.transaction() as two:
@@ -158,21 +158,33 @@ async def test_the_pool_is_bounded_and_so_is_the_wait(database_url: str, monkeyp
         await asyncio.gather(*(read(database) for _ in range(20)))
 
 
+async def cut(url: str, pid: int) -> None:
+    """End a connection from outside; the role of the application may not."""
+    connection = await asyncpg.connect(url)
+    assert await connection.fetchval("select pg_terminate_backend($1, 1000)", pid)
+    await connection.close()
+
+
 async def test_a_connection_is_cut_while_it_works(database_url: str) -> None:
     async with opened(database_url) as database:
-        with pytest.raises(ServiceUnavailable):
-            async with database.transaction() as session:
-                await session.execute(select(text("pg_terminate_backend(pg_backend_pid())")))
-        await read(database)
-
-
-async def test_a_connection_is_cut_between_two_statements(database_url: str) -> None:
-    async with opened(database_url) as database, opened(database_url) as other:
 
         async def work() -> None:
             async with database.transaction() as session:
                 pid = (await session.execute(select(text("pg_backend_pid()")))).scalar_one()
-                await other.rows(select(text(f"pg_terminate_backend({pid}, 1000)")))
+                await asyncio.gather(session.execute(slow(5)), cut(database_url, pid))
+
+        with pytest.raises(ServiceUnavailable):
+            await work()
+        await read(database)
+
+
+async def test_a_connection_is_cut_between_two_statements(database_url: str) -> None:
+    async with opened(database_url) as database:
+
+        async def work() -> None:
+            async with database.transaction() as session:
+                pid = (await session.execute(select(text("pg_backend_pid()")))).scalar_one()
+                await cut(database_url, pid)
                 await session.execute(ONE)
 
         with pytest.raises(ServiceUnavailable):
@@ -199,7 +211,6 @@ async def test_of_two_that_wait_for_each_other_one_may_try_again(database: Datab
 
     async def lock(first: int, second: int) -> None:
         async with database.transaction() as session:
-            await session.execute(text("set local deadlock_timeout = '10ms'"))
             await session.execute(select(text(f"pg_advisory_xact_lock({first})")))
             await both.wait()
             await session.execute(select(text(f"pg_advisory_xact_lock({second})")))
@@ -209,10 +220,10 @@ async def test_of_two_that_wait_for_each_other_one_may_try_again(database: Datab
 
 
 async def test_idle_connections_that_were_cut_are_replaced_unseen(database_url: str) -> None:
-    async with opened(database_url) as database, opened(database_url) as other:
+    async with opened(database_url) as database:
         row = await database.row(select(text("pg_backend_pid() as pid")))
         assert row
-        await other.rows(select(text(f"pg_terminate_backend({row.pid}, 1000)")))
+        await cut(database_url, row.pid)
         again = await database.row(select(text("pg_backend_pid() as pid")))
         assert again
         assert again.pid != row.pid

@@ -18,7 +18,7 @@ from db.models import SCOPES, ApiKey, Identity, User
 from db.session import Database, Session
 from domain import accounts
 from domain.accounts import IdentityFacts, Terms
-from domain.actor import Actor
+from domain.actor import Actor, Standing
 from sealing import Sealer
 from tests.fakes.clerk_api import JULY
 
@@ -209,7 +209,7 @@ async def test_what_the_person_chose_is_left_alone(database: Database) -> None:
     subject, chosen = word(), word()
     await merged(database, facts(subject, full_name="Provider", username=subject))
     user = await user_of(database, subject)
-    actor = Actor(user_id=user.id, tier="free", invited=False, scopes=None)
+    actor = Actor(user.id, Standing("free", None, invited=False), scopes=None)
     async with database.transaction() as session:
         await accounts.update_profile(session, actor, {"full_name": None, "username": chosen})
     await merged(database, facts(subject, JULY + MINUTE, full_name="Provider again", username=word()))
@@ -218,7 +218,7 @@ async def test_what_the_person_chose_is_left_alone(database: Database) -> None:
 
 
 async def test_who_is_gone_cannot_be_changed(database: Database) -> None:
-    actor = Actor(user_id=uuid.uuid4(), tier="free", invited=False, scopes=None)
+    actor = Actor(uuid.uuid4(), Standing("free", None, invited=False), scopes=None)
     with pytest.raises(errors.NotFound):
         async with database.transaction() as session:
             await accounts.update_profile(session, actor, {"full_name": "Ada"})

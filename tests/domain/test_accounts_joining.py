@@ -17,7 +17,7 @@ from db.models import ApiKey, Identity, User
 from db.session import Database
 from domain import accounts
 from domain.accounts import IdentityFacts, Terms
-from domain.actor import Actor
+from domain.actor import Actor, Standing
 from sealing import Sealer
 from tests.fakes.clerk_api import JULY
 from tests.refusals import LONG_AGO
@@ -221,7 +221,7 @@ async def test_nobody_passes_for_the_operator(database: Database, rows: Rows) ->
     [user] = await rows(User, User.id == account)
     assert user.username != "admin"
     assert user.username.startswith("admin")
-    actor = Actor(user_id=account, tier="free", invited=True, scopes=None)
+    actor = Actor(account, Standing("free", None, invited=True), scopes=None)
     for name in ("root", "support"):
         with pytest.raises(errors.Conflict):
             async with database.transaction() as session:

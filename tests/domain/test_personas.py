@@ -10,7 +10,7 @@ from db.models import ApiKey, InviteAttempt, User
 from db.session import Database
 from domain import accounts, api_keys, invites, personas
 from domain.accounts import DEFAULT_KEY, Terms
-from domain.actor import Actor
+from domain.actor import Actor, Standing
 from domain.refusal import Refused
 from sealing import Sealer
 
@@ -42,8 +42,8 @@ async def test_each_persona_is_as_its_story_says(database: Database, rows: Rows)
 
 async def test_whatever_was_tried_is_put_back(database: Database, rows: Rows) -> None:
     ids = await seed(database)
-    actor = Actor(user_id=ids["free"], tier="free", invited=True, scopes=None)
-    newcomer = Actor(user_id=ids["uninvited"], tier="free", invited=False, scopes=None)
+    actor = Actor(ids["free"], Standing("free", None, invited=True), scopes=None)
+    newcomer = Actor(ids["uninvited"], Standing("free", None, invited=False), scopes=None)
     async with database.transaction() as session:
         key = await queries.api_keys.live_named(session, actor.user_id, DEFAULT_KEY, datetime.now(UTC))
         assert key is not None

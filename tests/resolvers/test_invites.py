@@ -15,7 +15,7 @@ import clock
 from db.models import Invite, InviteAttempt, User
 from db.session import Database
 from domain import invites
-from domain.actor import Actor
+from domain.actor import Actor, Standing
 from domain.refusal import Refused
 from tests.conftest import BETA_CODE
 from tests.gql import Answer, Gql
@@ -125,7 +125,7 @@ async def test_without_a_beta_code_nothing_takes_its_place(
     beta_code: str | None, make: People, database: Database
 ) -> None:
     person = await make.person(invited=False)
-    actor = Actor(user_id=person.user_id, tier="free", invited=False, scopes=None)
+    actor = Actor(person.user_id, Standing("free", None, invited=False), scopes=None)
     async with database.transaction() as session:
         outcome = await invites.validate(session, actor, "None", beta_code)
     assert isinstance(outcome, Refused)

@@ -1,0 +1,57 @@
+"""Telling every process whose usage has changed: after the commit, many at once. Who listens is not known here."""
+
+import asyncio
+from collections.abc import Iterable
+from uuid import UUID
+
+import structlog
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+WINDOW_SECONDS = 0.1
+"""Changes within it are told together: `NOTIFY` takes a lock of the whole cluster at each commit."""
+MAX_WAITING = 10_000
+_IDS_AT_ONCE = 200  # a payload has less than 8,000 bytes
+EVERYBODY = "*"
+
+_log = structlog.get_logger(__name__)
+
+
+class Changes:
+    """Collects users and announces them on `channel`, as ids joined by commas; `*` when there were too many."""
+
+    def __init__(self, engine: AsyncEngine, *, channel: str) -> None:
+        self._engine = engine
+        self._channel = channel
+        self._waiting: set[UUID] = set()
+        self._overflowed = False
+        self._telling: asyncio.Task[None] | None = None
+
+    def note(self, user_ids: Iterable[UUID]) -> None:
+        """Announce these users soon. Never waits and never fails."""
+        self._waiting.update(user_ids)
+        if len(self._waiting) > MAX_WAITING:
+            self._waiting.clear()
+            self._overflowed = True
+        if (self._waiting or self._overflowed) and (self._telling is None or self._telling.done()):
+            self._telling = asyncio.create_task(self._tell(), name="changes")
+
+    async def close(self) -> None:
+        """Announce what is left."""
+        if self._telling is not None:
+            await self._telling
+
+    async def _tell(self) -> None:
+        while self._waiting or self._overflowed:
+            await asyncio.sleep(WINDOW_SECONDS)
+            told = [EVERYBODY] if self._overflowed else sorted(str(user_id) for user_id in self._waiting)
+            self._waiting.clear()
+            self._overflowed = False
+            payloads = [",".join(told[start : start + _IDS_AT_ONCE]) for start in range(0, len(told), _IDS_AT_ONCE)]
+            try:
+                async with self._engine.connect() as connection:
+                    for payload in payloads:
+                        await connection.execute(select(func.pg_notify(self._channel, payload)))
+                    await connection.commit()
+            except Exception:  # noqa: BLE001 — logged: a change that is not told is told with the next one
+                _log.warning("changes.not_told", users=len(told), exc_info=True)

@@ -1,0 +1,136 @@
+"""Statements of usage: the ledger's one insert, and what it adds up to. What a limit is, is decided in domain."""
+
+from datetime import date, datetime
+from typing import Any, cast
+from uuid import UUID
+
+from sqlalchemy import BigInteger, ColumnElement, Table, delete, func, insert, select
+from sqlalchemy import cast as sql_cast
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from db.models import STANDING, Counter, LedgerEntry, Override, UsageDay
+from db.session import Read, Session, announce
+
+# The table and not its class: the way through the ORM costs a third more, and this is the hottest statement there is.
+_LEDGER = cast("Table", LedgerEntry.__table__)
+_MOVE = insert(_LEDGER).returning(_LEDGER.c.balance)
+
+
+async def spend(
+    session: Session,
+    user_id: UUID,
+    feature: str,
+    *,
+    period: date,
+    paid_for: UUID,
+    limit: int | None,
+    now: datetime,
+) -> int | None:
+    """Spend one: the counter after it, or None, and nothing written, where that would pass `limit`."""
+    entry = {"paid_for": paid_for, "kind": "spend", "period": period, "amount": 1, "limit_then": limit}
+    return await _move(session, user_id, feature, entry | {"reason": None, "created_at": now})
+
+
+async def give_back(session: Session, paid_for: UUID, now: datetime) -> bool:
+    """Undo the spend that paid for this, in its own period; False when there is none, or it was undone before."""
+    entry = {"paid_for": paid_for, "kind": "return", "created_at": now}
+    user_id: UUID | None = await session.scalar(insert(_LEDGER).returning(_LEDGER.c.user_id), entry)
+    if user_id is not None:
+        announce(session, user_id)
+    return user_id is not None
+
+
+async def adjust(
+    session: Session,
+    user_id: UUID,
+    feature: str,
+    *,
+    period: date,
+    entry_id: UUID,
+    amount: int,
+    limit: int | None,
+    reason: str,
+    now: datetime,
+) -> int | None:
+    """Move a counter by hand: the counter after it, or None where that would pass `limit`."""
+    entry = {"paid_for": entry_id, "kind": "adjustment", "period": period, "amount": amount, "limit_then": limit}
+    return await _move(session, user_id, feature, entry | {"reason": reason, "created_at": now})
+
+
+async def _move(session: Session, user_id: UUID, feature: str, entry: dict[str, Any]) -> int | None:
+    balance: int | None = await session.scalar(_MOVE, entry | {"user_id": user_id, "feature": feature})
+    if balance is not None:
+        announce(session, user_id)
+    return balance
+
+
+async def used(session: Session, user_id: UUID, feature: str, period: date) -> int:
+    """The counter of one feature in one period."""
+    counter = select(Counter.used).where(
+        Counter.user_id == user_id, Counter.feature == feature, Counter.period == period
+    )
+    return await session.scalar(counter) or 0
+
+
+def overview(user_id: UUID, today: date, month: date) -> Read:
+    """What this user has used of each feature: `today`, `this_month`, `standing` (features not metered), `total`.
+
+    A feature that was never used has no row. `today` and `month` (its first day) are UTC.
+    """
+    done_today = (
+        select(UsageDay.count)
+        .where(UsageDay.user_id == user_id, UsageDay.feature == Counter.feature, UsageDay.day == today)
+        .scalar_subquery()
+    )
+
+    def used_in(period: date) -> ColumnElement[int]:
+        return sql_cast(func.coalesce(func.sum(Counter.used).filter(Counter.period == period), 0), BigInteger)
+
+    return (
+        select(
+            Counter.feature,
+            func.coalesce(done_today, 0).label("today"),
+            used_in(month).label("this_month"),
+            used_in(STANDING).label("standing"),
+            sql_cast(func.sum(Counter.used), BigInteger).label("total"),
+        )
+        .where(Counter.user_id == user_id)
+        .group_by(Counter.feature)
+    )
+
+
+def history(user_id: UUID, feature: str, since: date) -> Read:
+    """What this user did on each day from `since` on, oldest first; only days with something."""
+    return (
+        select(UsageDay.day, UsageDay.count)
+        .where(UsageDay.user_id == user_id, UsageDay.feature == feature, UsageDay.day >= since, UsageDay.count > 0)
+        .order_by(UsageDay.day)
+    )
+
+
+async def set_override(
+    session: Session,
+    user_id: UUID,
+    feature: str,
+    *,
+    extra: int | None,
+    until: datetime | None,
+    note: str | None,
+    now: datetime,
+) -> None:
+    """Give this user more of a feature, in the place of what was given before."""
+    values = {"extra": extra, "until": until, "note": note, "created_at": now}
+    given = upsert(Override).values(user_id=user_id, feature=feature, **values)
+    await session.execute(given.on_conflict_do_update(index_elements=["user_id", "feature"], set_=values))
+
+
+async def remove_override(session: Session, user_id: UUID, feature: str) -> bool:
+    """Take it back; False when there was none."""
+    taken = delete(Override).where(Override.user_id == user_id, Override.feature == feature)
+    return await session.scalar(taken.returning(Override.feature)) is not None
+
+
+async def overrides(session: Session, user_id: UUID) -> list[Override]:
+    """What this user was given, expired ones included."""
+    given = select(Override).where(Override.user_id == user_id).order_by(Override.feature)
+    return list((await session.scalars(given)).all())

@@ -1,0 +1,12 @@
+"""Audit: what happened to an account's identity, tier, invite and keys, in the transaction that did it."""
+
+from uuid import UUID
+
+import clock
+from db.models import AuditEvent
+from db.session import Session
+
+
+def record(session: Session, user_id: UUID, action: str, **details: str | int | None) -> None:
+    """Remember `action` (`tier.set`) for good, with ids and words in `details`; secrets have no place there."""
+    session.add(AuditEvent(user_id=user_id, action=action, details=details, created_at=clock.now()))

@@ -1,0 +1,83 @@
+"""Usage: deciding on a spend and making it, giving back, adjusting. What allows it is in domain.entitlements."""
+
+from uuid import UUID
+
+import clock
+import errors
+from db import queries
+from db.models import new_id
+from db.session import Session
+from domain.actor import Actor
+from domain.decisions import Quota
+from domain.entitlements import decide, limit_of, period_of, quota_of
+from domain.plans import Plans
+
+_ATTEMPTS = 5  # somebody else may give back between a refusal and the look at what is used
+
+
+async def spend(session: Session, plans: Plans, actor: Actor, feature: str, paid_for: UUID) -> Quota:
+    """Spend one for the object `paid_for`, in the transaction of its making; what is left is returned.
+
+    One statement where it is granted. Where it is not, the error of the decision that explains it. An object is paid
+    for once: a second spend for it is an error of the caller's.
+    """
+    kind, now = plans.features[feature], clock.now()
+    period = period_of(kind, now)
+    for _ in range(_ATTEMPTS):
+        if decide(plans, actor.standing, kind, 0, now).allowed:
+            balance = await queries.usage.spend(
+                session,
+                actor.user_id,
+                feature,
+                period=period,
+                paid_for=paid_for,
+                limit=limit_of(plans, actor.standing, kind, now),
+                now=now,
+            )
+            if balance is not None:
+                quota = quota_of(plans, actor.standing, kind, balance, now)
+                assert quota is not None  # a switch is not spent
+                return quota
+        used = await queries.usage.used(session, actor.user_id, feature, period)
+        decision = decide(plans, actor.standing, kind, used, now)
+        if not decision.allowed:
+            raise decision.error()
+    raise errors.Conflict("The quota is being spent and given back at the same time. Try again in a moment.")
+
+
+async def require(session: Session, plans: Plans, actor: Actor, feature: str) -> None:
+    """Raise the error of the decision unless the feature may be used now; nothing is spent."""
+    kind, now = plans.features[feature], clock.now()
+    unlimited = limit_of(plans, actor.standing, kind, now) is None
+    used = 0 if unlimited else await queries.usage.used(session, actor.user_id, feature, period_of(kind, now))
+    decision = decide(plans, actor.standing, kind, used, now)
+    if not decision.allowed:
+        raise decision.error()
+
+
+async def give_back(session: Session, paid_for: UUID) -> bool:
+    """Return what was spent for work that failed, or for an object that is no more: to the period it was spent in.
+
+    False when nothing was spent for it, or it was returned before. It works above the limit too, so that an account
+    that was downgraded gets back below it.
+    """
+    return await queries.usage.give_back(session, paid_for, clock.now())
+
+
+async def adjust(session: Session, plans: Plans, actor: Actor, feature: str, amount: int, *, reason: str) -> int:
+    """Move an account's counter of the present period by hand, and return it; never below 0 or up over the limit."""
+    kind, now = plans.features[feature], clock.now()
+    balance = await queries.usage.adjust(
+        session,
+        actor.user_id,
+        feature,
+        period=period_of(kind, now),
+        entry_id=new_id(),
+        amount=amount,
+        limit=limit_of(plans, actor.standing, kind, now),
+        reason=reason,
+        now=now,
+    )
+    if balance is None:
+        raise errors.Conflict(f"{amount:+} would take {feature} below 0 or over its limit.")
+    return balance

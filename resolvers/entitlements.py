@@ -1,0 +1,40 @@
+"""Queries of plans, usage, and why something is allowed or refused."""
+
+import contextlib
+
+import strawberry
+
+import errors
+from auth.permissions import IsAuthenticated, has_scope
+from schema.context import Info
+from schema.entitlements import USUAL, Entitlement, Plan, find_feature
+from schema.usage import FeatureName, Usage
+
+
+@strawberry.type
+class EntitlementsQuery:
+    @strawberry.field(
+        permission_classes=[IsAuthenticated, has_scope("account:read")],
+        description="What the caller has used. An invite is not needed; an API key needs the scope account:read.",
+    )
+    async def usage(self, info: Info) -> Usage:
+        return Usage()
+
+    @strawberry.field(
+        description="Whether the caller may use one more of a feature, why, and what would change the answer. "
+        "Strangers and disabled accounts get an answer too; an API key needs the scope account:read."
+    )
+    async def entitlement(self, info: Info, feature: FeatureName) -> Entitlement:
+        with contextlib.suppress(errors.Unauthenticated, errors.AccountDisabled):
+            await has_scope("account:read")().refuse(info.context.caller)
+        with errors.collect_faults() as faults:
+            found = find_feature(info, feature, faults)
+        assert found is not None  # else it was a fault
+        return Entitlement.of(await info.context.entitlements.decide(found))
+
+    @strawberry.field(
+        metadata={"at_most": USUAL}, description="Every plan, the lowest first, and what it includes. Public."
+    )
+    async def plans(self, info: Info) -> list[Plan]:
+        plans = info.context.services.plans
+        return [Plan.of(plan, plans) for plan in plans.tiers]

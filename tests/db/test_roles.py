@@ -1,0 +1,108 @@
+"""The application's role: what it may not do, and what happens where it cannot be had."""
+
+import uuid
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+from sqlalchemy import select, text
+
+from db import migrate
+from db.roles import APPLICATION
+from db.session import Database
+
+WHO = select(text("current_user as name"))
+
+
+@pytest.fixture
+async def owner_url(postgres: str) -> AsyncIterator[str]:
+    """An empty database of a user who may do nothing but own it."""
+    name = f"owner_{uuid.uuid4().hex}"
+    connection = await asyncpg.connect(postgres)
+    await connection.execute(f"create role {name} login")
+    await connection.execute(f"create database {name} owner {name}")
+    parts = urlsplit(postgres)
+    yield urlunsplit(parts._replace(netloc=f"{name}@{parts.netloc.partition('@')[2]}", path=f"/{name}"))
+    await connection.execute(f"drop database {name} with (force)")
+    await connection.execute(f"drop role {name}")
+    await connection.close()
+
+
+async def role_of(url: str, *, pooled_by_others: bool = False) -> str:
+    database = Database(url, pooled_by_others=pooled_by_others)
+    try:
+        row = await database.row(WHO)
+        async with database.transaction() as session:
+            assert row is not None
+            assert (await session.execute(WHO)).scalar_one() == row.name
+        return str(row.name)
+    finally:
+        await database.close()
+
+
+async def test_reads_and_writes_work_as_a_role_that_owns_nothing(database_url: str) -> None:
+    assert await role_of(database_url) == APPLICATION
+    assert await role_of(database_url, pooled_by_others=True) == APPLICATION
+    connection = await asyncpg.connect(database_url)
+    owned = "select count(*) from pg_class where relowner = (select oid from pg_roles where rolname = $1)"
+    assert await connection.fetchval(owned, APPLICATION) == 0
+    await connection.close()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "drop trigger only_grows on ledger",
+        "alter table ledger disable trigger all",
+        "drop table ledger",
+        "create table mine (id int)",
+        "alter role gatehouse_app superuser",
+        "set session_replication_role = replica",
+    ],
+)
+async def test_the_role_cannot_lift_the_guards(database_url: str, statement: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(f"set role {APPLICATION}")
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await connection.execute(statement)
+    await connection.close()
+
+
+async def test_temporary_tables_do_not_stand_in_for_ours(database_url: str) -> None:
+    """What runs as the owner of the tables looks where the tables are, whatever the caller has set up."""
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(f"set role {APPLICATION}")
+    await connection.execute("create temporary table counters (user_id uuid, feature text, period date, used bigint)")
+    await connection.execute("set search_path = pg_temp, public")
+    with pytest.raises(asyncpg.ForeignKeyViolationError):
+        await connection.execute(
+            "insert into ledger (paid_for, kind, user_id, feature, period, amount, created_at)"
+            " values (gen_random_uuid(), 'spend', gen_random_uuid(), 'f', '1970-01-01', 1, '2026-01-01Z')"
+        )
+    await connection.close()
+
+
+async def test_without_the_right_to_it_the_migration_says_so_and_the_application_works(owner_url: str) -> None:
+    status = await migrate.migrate(owner_url)
+    assert status.at_head
+    assert status.role_missing
+    assert f"grant {APPLICATION} to owner_" in status.role_missing
+    assert (await role_of(owner_url)).startswith("owner_")
+    connection = await asyncpg.connect(owner_url)
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError):
+        await connection.execute("truncate ledger")
+    await connection.close()
+
+
+async def test_what_the_migration_asks_of_an_administrator_is_enough(owner_url: str, postgres: str) -> None:
+    first = await migrate.migrate(owner_url)
+    assert first.role_missing
+    asked = first.role_missing.partition("administrator run: ")[2]
+    administrator = await asyncpg.connect(postgres)
+    for statement in asked.split("; ")[:-1]:
+        if not statement.startswith("create role"):  # the tests' server has it
+            await administrator.execute(statement)
+    await administrator.close()
+    assert (await migrate.migrate(owner_url)).role_missing is None
+    assert await role_of(owner_url) == APPLICATION
