@@ -65,7 +65,7 @@ def configure(level: str, *, readable: bool | None = None) -> None:
     # Its lines hold whole query strings, and so documents; ours is in middleware.
     logging.getLogger("uvicorn.access").disabled = True
     # Each request of httpx is a line with the whole URL, each look at a revision two of Alembic's.
-    for chatty in ("alembic", "httpx"):
+    for chatty in ("alembic", "httpx", "httpx2"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
