@@ -64,10 +64,11 @@ def seed() -> None:
     """Make the personas, or put them back into their states. Development only."""
     settings = environment.load()
     environment.local_issuer(settings)
+    plans = environment.plans(settings)
 
     async def run() -> None:
         async with environment.database(settings) as database, database.transaction() as session:
-            await personas.seed(session, ISSUERS["clerk"], environment.terms(settings))
+            await personas.seed(session, ISSUERS["clerk"], environment.terms(settings), plans)
 
     asyncio.run(run())
     for persona in personas.PERSONAS.values():

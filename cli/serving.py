@@ -112,8 +112,9 @@ async def _prepare(settings: Settings, url: str) -> None:
     await migrate.migrate(environment.direct_url(settings, url))
     if not settings.local_issuer:
         return
+    plans = environment.plans(settings)
     async with environment.database(settings) as database, database.transaction() as session:
-        await personas.seed(session, ISSUERS["clerk"], environment.terms(settings))
+        await personas.seed(session, ISSUERS["clerk"], environment.terms(settings), plans)
 
 
 async def _serve(settings: Settings, listening: socket.socket) -> None:

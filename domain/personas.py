@@ -1,19 +1,23 @@
 """The people of the seed: accounts in known states, to look at the product with. For development only."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Literal
 
 import clock
 from db import queries
 from db.models import SCOPES, User
 from db.session import Session
-from domain import accounts, api_keys
+from domain import accounts, api_keys, portfolios, usage
 from domain.accounts import DEFAULT_KEY, FREE, IdentityFacts, Terms
+from domain.actor import Actor, Standing
+from domain.entitlements import limit_of, period_of
+from domain.plans import Plans
 
 
 @dataclass(frozen=True, slots=True)
 class Persona:
-    """`subject` is the user id that tokens of the local issuer carry."""
+    """`subject` is the user id that tokens of the local issuer carry. `room`: how much of its limits is left."""
 
     name: str
     story: str
@@ -21,6 +25,7 @@ class Persona:
     invited: bool = True
     trial_ended: bool = False
     disabled: bool = False
+    room: Literal["some", "hardly any"] | None = None
 
     @property
     def subject(self) -> str:
@@ -35,20 +40,22 @@ class Persona:
         return self.name.replace("-", " ").title() + " Persona"
 
 
+_MOST_PORTFOLIOS = 100  # that the seed makes: a limit far away takes another persona
+
 PERSONAS = {
     persona.name: persona
     for persona in (
-        Persona("free", "let in, with room left"),
+        Persona("free", "let in, with room left", room="some"),
         Persona("uninvited", "has not used an invite code yet", invited=False),
         Persona("paid", "pays", tier="paid"),
-        Persona("near-limit", "let in, close to the limits of the free tier"),
+        Persona("near-limit", "let in, one more AI message and no more portfolio", room="hardly any"),
         Persona("trial-ended", "let in, the trial is over", trial_ended=True),
         Persona("disabled", "shut out by an operator", disabled=True),
     )
 }
 
 
-async def seed(session: Session, issuer: str, terms: Terms) -> None:
+async def seed(session: Session, issuer: str, terms: Terms, plans: Plans) -> None:
     """Make every persona, or put it back into its state, whatever was tried with it; its other objects stay."""
     for persona in PERSONAS.values():
         await queries.accounts.revive(session, issuer, persona.subject)
@@ -66,6 +73,7 @@ async def seed(session: Session, issuer: str, terms: Terms) -> None:
         user = await queries.accounts.owner_for_update(session, issuer, persona.subject)
         if user is not None:
             await _restore(session, user, persona, terms)
+            await _restore_usage(session, user, persona, plans)
 
 
 async def _restore(session: Session, user: User, persona: Persona, terms: Terms) -> None:
@@ -81,3 +89,38 @@ async def _restore(session: Session, user: User, persona: Persona, terms: Terms)
     live = await queries.api_keys.live_named(session, user.id, DEFAULT_KEY, now)
     if terms.sealer and not live:
         await api_keys.issue(session, user.id, name=DEFAULT_KEY, scopes=SCOPES, expires_at=None, sealer=terms.sealer)
+
+
+async def _restore_usage(session: Session, user: User, persona: Persona, plans: Plans) -> None:
+    """Take back grants, and bring usage to what the story says."""
+    for override in await queries.usage.overrides(session, user.id):
+        await queries.usage.remove_override(session, user.id, override.feature)
+    if persona.room is not None:
+        actor = Actor(user.id, Standing(user.tier, user.trial_ends_at, invited=persona.invited), scopes=None)
+        await _restore_messages(session, actor, plans, exhausted=persona.room == "hardly any")
+        await _restore_portfolios(session, actor, plans, exhausted=persona.room == "hardly any")
+
+
+async def _restore_messages(session: Session, actor: Actor, plans: Plans, *, exhausted: bool) -> None:
+    """To one short of the limit, or to half of it at most."""
+    now, feature = clock.now(), plans.features["aiMessages"]
+    limit = limit_of(plans, actor.standing, feature, now)
+    if limit:
+        used = await queries.usage.used(session, actor.user_id, feature.key, period_of(feature, now))
+        wanted = limit - 1 if exhausted else min(used, limit // 2)
+        if wanted != used:
+            await usage.adjust(session, plans, actor, feature.key, wanted - used, reason="seed")
+
+
+async def _restore_portfolios(session: Session, actor: Actor, plans: Plans, *, exhausted: bool) -> None:
+    """To the limit, or to half of it at most; the newest go."""
+    limit = limit_of(plans, actor.standing, plans.features["portfolios"], clock.now())
+    if limit and limit <= _MOST_PORTFOLIOS:
+        every = replace(queries.portfolios.PORTFOLIOS_OF_USER, limit=100_000)
+        owned = (await session.execute(every.of([actor.user_id]))).all()
+        wanted = limit if exhausted else min(len(owned), limit // 2)
+        for surplus in owned[wanted:]:
+            await portfolios.delete(session, actor, surplus.id)
+        for number in range(len(owned), wanted):
+            name = f"Portfolio {number + 1}"
+            await portfolios.create(session, plans, actor, name=name, description=None, currency="USD")

@@ -33,10 +33,10 @@ _PAGE_HEADERS = {**_HEADERS, "Content-Security-Policy": "frame-ancestors 'none'"
 class GraphQLEndpoint:
     """The ASGI application at /graphql.
 
-    `make_context` says who asks and may refuse the whole request with an `AppError`. `max_body` is in bytes. `timeout`
-    bounds context and execution, `body_timeout` the reading of the body, both in seconds. What runs too long, or for a
-    caller who has left, is cancelled and waited for; mutations as well: their transaction rolls back, and the
-    idempotency key makes the retry safe.
+    `make_context` says who asks and may refuse the whole request with an `AppError`. `max_body` is in bytes, with room
+    for a file of ten thousand rows. `timeout` bounds context and execution, `body_timeout` the reading of the body,
+    both in seconds. What runs too long, or for a caller who has left, is cancelled and waited for; mutations as well:
+    their transaction rolls back, and the idempotency key makes the retry safe.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class GraphQLEndpoint:
         make_context: MakeContext,
         *,
         graphiql_html: str | None = None,
-        max_body: int = 1024 * 1024,
+        max_body: int = 4 * 1024 * 1024,
         timeout: float = 30,
         body_timeout: float = 10,
     ) -> None:

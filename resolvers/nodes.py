@@ -13,6 +13,7 @@ from schema.accounts import User, own_user
 from schema.api_keys import ApiKey
 from schema.context import Info
 from schema.node import Node
+from schema.portfolios import Portfolio, Position
 
 MAX_NODES = 100
 
@@ -28,10 +29,24 @@ async def _api_keys(info: Info, keys: Collection[UUID]) -> Sequence[Node]:
     return [ApiKey.from_row(row) for row in rows]
 
 
+async def _portfolios(info: Info, keys: Collection[UUID]) -> Sequence[Node]:
+    actor = await info.context.caller.actor()
+    rows = await info.context.read.rows(queries.portfolios.portfolios(actor.user_id, keys))
+    return [Portfolio.from_row(row) for row in rows]
+
+
+async def _positions(info: Info, keys: Collection[UUID]) -> Sequence[Node]:
+    actor = await info.context.caller.actor()
+    rows = await info.context.read.rows(queries.portfolios.positions(actor.user_id, keys))
+    return [Position.from_row(row) for row in rows]
+
+
 # Each finds the caller's own among these keys, in one statement.
 _FINDERS: dict[str, Callable[[Info, Collection[UUID]], Awaitable[Sequence[Node]]]] = {
     User.__name__: _users,
     ApiKey.__name__: _api_keys,
+    Portfolio.__name__: _portfolios,
+    Position.__name__: _positions,
 }
 
 

@@ -16,7 +16,10 @@ from resolvers.negotiation import is_json
 
 _PARAMETERS = ("query", "operationName", "variables", "extensions")
 _MAX_QUERY_FIELDS = 100
-_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"(\s*+:)?', re.DOTALL)
+# A file in a string may be large. What is not in strings is not data but structure, which costs far more to read.
+_MAX_STRUCTURE = 1024 * 1024
+# One that does not end goes to the end of the text: to look for its end from each of its quotes would take for ever.
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?+(\s*+:)?', re.DOTALL)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -117,6 +120,9 @@ def _from_query(query: bytes) -> dict[str, Any]:
 
 
 def _json_object(raw: bytes, what: str) -> dict[str, Any]:
+    names, structure = _measure(raw)
+    if structure > _MAX_STRUCTURE:
+        raise BodyTooLarge(f"{what} is larger than {_MAX_STRUCTURE} bytes without its strings.")
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
@@ -125,9 +131,18 @@ def _json_object(raw: bytes, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadRequest(f"{what} is not a JSON object.")
     # Which of two members with one name counts differs between parsers, so a proxy may have judged the other one.
-    if sum(1 for string in _STRING.finditer(raw) if string[1]) != _count_members(value):
+    if names != _count_members(value):
         raise BadRequest(f"{what} has two members of one name in an object.")
     return value
+
+
+def _measure(raw: bytes) -> tuple[int, int]:
+    """How many names of members there are, and how many bytes outside of strings."""
+    names, structure = 0, len(raw)
+    for string in _STRING.finditer(raw):
+        names += string[1] is not None
+        structure -= string.end() - string.start()
+    return names, structure
 
 
 def _count_members(value: dict[str, Any]) -> int:

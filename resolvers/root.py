@@ -7,24 +7,26 @@ from resolvers.accounts import AccountsMutation, AccountsQuery
 from resolvers.api_keys import ApiKeysMutation
 from resolvers.entitlements import EntitlementsQuery
 from resolvers.nodes import NodesQuery
+from resolvers.portfolios import PortfoliosMutation, PortfoliosQuery
 from schema.accounts import User
 from schema.api_keys import ApiKey
+from schema.portfolios import Portfolio, Position
 from schema.scalars import SCALARS
 
 
 @strawberry.type(description="Everything that can be read.")
-class Query(AccountsQuery, EntitlementsQuery, NodesQuery):
+class Query(AccountsQuery, EntitlementsQuery, NodesQuery, PortfoliosQuery):
     pass
 
 
 @strawberry.type(description="Everything that can be changed.")
-class Mutation(AccountsMutation, ApiKeysMutation):
+class Mutation(AccountsMutation, ApiKeysMutation, PortfoliosMutation):
     pass
 
 
 schema = strawberry.Schema(
     query=Query,
     mutation=Mutation,
-    types=[User, ApiKey],
+    types=[User, ApiKey, Portfolio, Position],
     config=StrawberryConfig(scalar_map=SCALARS),
 )

@@ -16,7 +16,9 @@ from schema.context import Info
 from schema.entitlements import USUAL, Entitlement, Plan
 from schema.inputs import MutationInput, check_text
 from schema.node import Node
+from schema.pagination import After, Before, Connection, First, Last, Page, connect
 from schema.payloads import Payload
+from schema.portfolios import Portfolio
 from schema.usage import Limits, Usage
 
 MAX_INVITE_CODE = 100
@@ -69,6 +71,22 @@ class User(Node):
     )
     async def entitlements(self, info: Info) -> list[Entitlement]:
         return [Entitlement.of(decision) for decision in await info.context.entitlements.all()]
+
+    @strawberry.field(description="How many portfolios there are.")
+    async def portfolio_count(self, info: Info) -> int:
+        return await info.context.read.count(queries.portfolios.PORTFOLIOS_OF_USER, self.pk)
+
+    @strawberry.field(description="The oldest portfolio; null where there is none.")
+    async def default_portfolio(self, info: Info) -> Portfolio | None:
+        rows = await info.context.read.children(queries.portfolios.DEFAULT_OF_USER, self.pk)
+        return Portfolio.from_row(rows[0]) if rows else None
+
+    @strawberry.field(description="The portfolios, the oldest first.")
+    async def portfolios(
+        self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
+    ) -> Connection[Portfolio]:
+        page = Page(first, after, last, before)
+        return await connect(info, Portfolio, queries.portfolios.PORTFOLIOS_OF_USER, self.pk, page)
 
     @strawberry.field(description="The API keys: working ones first, newest first, at most 100.")
     async def api_keys(self, info: Info) -> list[ApiKey]:

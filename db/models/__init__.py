@@ -7,6 +7,7 @@ from db.models.base import Base, new_id
 from db.models.deliveries import WebhookDelivery
 from db.models.idempotency import IdempotencyRecord
 from db.models.invites import Invite, InviteAttempt
+from db.models.portfolios import InvestmentClass, OptionType, Portfolio, Position
 from db.models.usage import STANDING, Counter, LedgerEntry, Override, UsageDay
 
 __all__ = [
@@ -20,10 +21,14 @@ __all__ = [
     "Counter",
     "IdempotencyRecord",
     "Identity",
+    "InvestmentClass",
     "Invite",
     "InviteAttempt",
     "LedgerEntry",
+    "OptionType",
     "Override",
+    "Portfolio",
+    "Position",
     "UsageDay",
     "User",
     "WebhookDelivery",

@@ -9,11 +9,11 @@ from typing import Any
 
 import asyncpg
 import pytest
-from tests.spenders import account
 
 from db.models import STANDING
 from db.roles import APPLICATION
 from db.session import Database
+from tests.spenders import account
 
 NOW = datetime(2026, 11, 20, 14, tzinfo=UTC)
 NOVEMBER, OCTOBER = date(2026, 11, 1), date(2026, 10, 1)

@@ -1,20 +1,27 @@
 """The seed: whatever was tried with a persona, it is put back."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import pytest
+
+import errors
 from db import queries
-from db.models import ApiKey, InviteAttempt, User
+from db.models import ApiKey, Counter, InviteAttempt, LedgerEntry, Override, Portfolio, User, new_id
 from db.session import Database
-from domain import accounts, api_keys, invites, personas
+from domain import accounts, api_keys, invites, personas, portfolios, tiers, usage
 from domain.accounts import DEFAULT_KEY, Terms
 from domain.actor import Actor, Standing
+from domain.entitlements import period_of
+from domain.plans import load
 from domain.refusal import Refused
 from sealing import Sealer
 
 ISSUER = "https://seed.test"
+PLANS = load(None)
 TERMS = Terms(trial_days=30, sealer=Sealer("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="))
 
 Rows = Callable[..., Awaitable[Sequence[Any]]]
@@ -22,7 +29,7 @@ Rows = Callable[..., Awaitable[Sequence[Any]]]
 
 async def seed(database: Database) -> dict[str, UUID]:
     async with database.transaction() as session:
-        await personas.seed(session, ISSUER, TERMS)
+        await personas.seed(session, ISSUER, TERMS, PLANS)
         found = {
             name: await queries.accounts.owner_for_update(session, ISSUER, persona.subject)
             for name, persona in personas.PERSONAS.items()
@@ -70,3 +77,83 @@ async def test_seeding_again_changes_nothing_else(database: Database, rows: Rows
     keys = [key.id for key in await rows(ApiKey, ApiKey.user_id == ids["free"])]
     assert await seed(database) == ids
     assert [key.id for key in await rows(ApiKey, ApiKey.user_id == ids["free"])] == keys
+
+
+async def used(database: Database, user_id: UUID) -> tuple[int, int]:
+    """AI messages of this month, and portfolios, as the counters have them."""
+    now = datetime.now(UTC)
+    periods = [(key, period_of(PLANS.features[key], now)) for key in ("aiMessages", "portfolios")]
+    async with database.transaction() as session:
+        messages, owned = [await queries.usage.used(session, user_id, key, period) for key, period in periods]
+    return messages, owned
+
+
+def actor_of(user_id: UUID, tier: str = "free") -> Actor:
+    return Actor(user_id, Standing(tier, None, invited=True), scopes=None)
+
+
+async def test_near_limit_has_one_message_left_and_no_portfolio(database: Database, rows: Rows) -> None:
+    near = (await seed(database))["near-limit"]
+    assert await used(database, near) == (99, 2)
+    assert len(await rows(Portfolio, Portfolio.user_id == near)) == 2
+    async with database.transaction() as session:
+        await usage.spend(session, PLANS, actor_of(near), "aiMessages", new_id())
+        with pytest.raises(errors.TierLimitReached):
+            await usage.spend(session, PLANS, actor_of(near), "aiMessages", new_id())
+
+
+@pytest.mark.parametrize("portfolios_now", [0, 1, 2, 5])
+@pytest.mark.parametrize("messages_now", [0, 98, 99, 100, 730])
+async def test_near_limit_is_near_its_limit_again(
+    messages_now: int, portfolios_now: int, database: Database, rows: Rows
+) -> None:
+    near = (await seed(database))["near-limit"]
+    actor = actor_of(near, "enterprise")
+    async with database.transaction() as session:
+        if messages_now != 99:
+            await usage.adjust(session, PLANS, actor, "aiMessages", messages_now - 99, reason="test")
+        for portfolio in await rows(Portfolio, Portfolio.user_id == near):
+            await portfolios.delete(session, actor, portfolio.id)
+        for _ in range(portfolios_now):
+            await portfolios.create(session, PLANS, actor, name="Tried", description=None, currency="EUR")
+        await tiers.assign(session, PLANS, near, "paid")
+        await tiers.grant(session, PLANS, near, "portfolios", extra=None, until=None, note=None)
+    kept = [portfolio.id for portfolio in await rows(Portfolio, Portfolio.user_id == near)][:2]
+
+    await seed(database)
+    assert await used(database, near) == (99, 2)
+    assert await rows(Override, Override.user_id == near) == []
+    [user] = await rows(User, User.id == near)
+    assert user.tier == "free"
+    owned = [portfolio.id for portfolio in await rows(Portfolio, Portfolio.user_id == near)]
+    assert (len(owned), owned[: len(kept)]) == (2, kept)
+    sums = {counter.feature: counter.used for counter in await rows(Counter, Counter.user_id == near)}
+    for feature, counted in sums.items():
+        entries = await rows(LedgerEntry, LedgerEntry.user_id == near, LedgerEntry.feature == feature)
+        assert sum(entry.amount for entry in entries) == counted
+
+
+async def test_free_has_room_again_and_keeps_what_leaves_room(database: Database) -> None:
+    free = (await seed(database))["free"]
+    actor = actor_of(free)
+    async with database.transaction() as session:
+        messages, owned = await used(database, free)
+        await usage.adjust(session, PLANS, actor, "aiMessages", 100 - messages, reason="test")
+        for _ in range(2 - owned):
+            await portfolios.create(session, PLANS, actor, name="Tried", description=None, currency="EUR")
+    assert await used(database, free) == (100, 2)
+    await seed(database)
+    assert await used(database, free) == (50, 1)
+    async with database.transaction() as session:
+        await usage.adjust(session, PLANS, actor, "aiMessages", -20, reason="test")
+    await seed(database)
+    assert await used(database, free) == (30, 1)
+
+
+async def test_without_limits_there_is_nothing_to_be_near_to(database: Database) -> None:
+    near = (await seed(database))["near-limit"]
+    unlimited = PLANS.tiers[-1]
+    plans = replace(PLANS, tiers=(replace(unlimited, tier="free"),), trial=unlimited)
+    async with database.transaction() as session:
+        await personas.seed(session, ISSUER, TERMS, plans)
+    assert await used(database, near) == (99, 2)

@@ -11,7 +11,6 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from tests.spenders import FEATURES, IMPORT, MESSAGES, PLANS, PORTFOLIOS, Spender, account, at, counters, plan
 
 import clock
 import errors
@@ -21,6 +20,7 @@ from db.session import Database
 from domain import usage
 from domain.actor import Override
 from domain.plans import Plans
+from tests.spenders import FEATURES, IMPORT, MESSAGES, PLANS, PORTFOLIOS, Spender, account, at, counters, plan
 
 Rows = Callable[..., Awaitable[Sequence[Any]]]
 Counted = Callable[[], Awaitable[dict[Any, int]]]

@@ -7,12 +7,12 @@ from uuid import UUID
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.spenders import MESSAGES, PLANS, PORTFOLIOS, Spender, account, at, counters
 
 import clock
 import errors
 from db.models import STANDING, new_id
 from db.session import Database
+from tests.spenders import MESSAGES, PLANS, PORTFOLIOS, Spender, account, at, counters
 
 DEEDS = st.one_of(
     st.tuples(st.just("spend"), st.sampled_from([MESSAGES, PORTFOLIOS])),

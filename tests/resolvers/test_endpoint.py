@@ -20,7 +20,7 @@ from tests.resolvers.graphql_app import Probe, client_of, make_app
 GRAPHQL_JSON = "application/graphql-response+json"
 JSON = "application/json"
 HTML = "<!doctype html><title>GraphiQL</title>"
-MAX_BODY = 1024 * 1024
+MAX_BODY = 4 * 1024 * 1024
 
 
 @pytest.fixture(autouse=True)
@@ -337,15 +337,29 @@ async def test_the_body_is_bound_as_announced_and_as_it_comes(client: httpx.Asyn
         assert code_of(response) == "BAD_USER_INPUT"
 
 
-@pytest.mark.parametrize("announced", ["9" * 5_000, "1048577"])
+@pytest.mark.parametrize("announced", ["9" * 5_000, str(MAX_BODY + 1)])
 async def test_an_absurd_length_is_refused_unread(client: httpx.AsyncClient, announced: str) -> None:
     response = await post_raw(client, b"{}", Content_Length=announced)
     assert response.status_code == 413
 
 
 async def test_a_body_of_exactly_the_bound_is_read(client: httpx.AsyncClient) -> None:
-    body = b'{"query": "{ hello }"}'.ljust(MAX_BODY)
+    head, tail = b'{"query": "{ hello }", "more": "', b'"}'
+    body = head + b"x" * (MAX_BODY - len(head) - len(tail)) + tail
     assert (await post_raw(client, body)).status_code == 200
+
+
+async def test_only_strings_make_a_body_large(client: httpx.AsyncClient) -> None:
+    body = b'{"query": "{ hello }", "more": "%b"}' % (b"x" * 2_000_000)
+    assert (await post_raw(client, body + b" " * 1_040_000)).status_code == 200
+    refused = await post_raw(client, body + b" " * 1_060_000)
+    assert (refused.status_code, code_of(refused)) == (413, "BAD_USER_INPUT")
+
+
+@pytest.mark.parametrize("quotes", [rb"\"", rb"\"" * 1_000_000, rb"\"" * 1_000_000 + b"\\"])
+async def test_a_string_that_does_not_end_is_read_once(client: httpx.AsyncClient, quotes: bytes) -> None:
+    response = await post_raw(client, b'{"query": "' + quotes)
+    assert "is not JSON" in response.json()["errors"][0]["message"]
 
 
 @pytest.mark.parametrize(
