@@ -26,8 +26,11 @@ from domain.accounts import Terms
 from domain.enrichment import Enrichment
 from domain.plans import Plans
 from domain.plans import load as load_plans
+from domain.replies import Replies
+from domain.writing import Writer
 from engine import Engine
 from integrations.clerk import ClerkApi
+from integrations.llm import NO_KEY, Endpoint, Llm
 from middleware import RequestLog, not_served
 from resolvers.endpoint import GraphQLEndpoint
 from resolvers.graphiql import graphiql_page
@@ -50,6 +53,8 @@ class _Parts:
     local: LocalIssuer | None
     terms: Terms
     plans: Plans
+    llm: Llm | None
+    replies: Replies
 
 
 def create_app(settings: Settings) -> Starlette:
@@ -64,8 +69,11 @@ def create_app(settings: Settings) -> Starlette:
             stack.push_async_callback(parts.http.aclose)
             stack.push_async_callback(parts.verifier.aclose)
             stack.push_async_callback(parts.authenticator.last_use.drain)
+            if parts.llm:
+                stack.push_async_callback(parts.llm.aclose)
             if parts.enrichment:
                 await stack.enter_async_context(parts.enrichment.running())
+            await stack.enter_async_context(parts.replies.running())
             yield
 
     app = Starlette(
@@ -104,12 +112,25 @@ def _parts(settings: Settings) -> _Parts:
         enrichment = Enrichment(database, api, issuer=settings.clerk_issuer_url, terms=terms)
     gate = Gate(settings.allowed_origins, settings.dev_user_header_enabled, settings.invite_code_enabled)
     authenticator = Authenticator(database, verifier, gate=gate, terms=terms, enrichment=enrichment)
-    return _Parts(database, http, verifier, authenticator, enrichment, local, terms, plans)
+    llm = _llm(settings)
+    replies = Replies(database, Writer(database, plans, llm))
+    return _Parts(database, http, verifier, authenticator, enrichment, local, terms, plans, llm, replies)
+
+
+def _llm(settings: Settings) -> Llm | None:
+    if settings.chat_base_url is None or settings.chat_model is None:
+        return None
+    key = settings.chat_api_key.get_secret_value() if settings.chat_api_key else NO_KEY
+    return Llm(Endpoint(settings.chat_base_url, settings.chat_model, key))
 
 
 def _routes(settings: Settings, parts: _Parts) -> list[BaseRoute]:
     services = Services(
-        database=parts.database, plans=parts.plans, sealer=parts.terms.sealer, beta_code=settings.beta_invite_code
+        database=parts.database,
+        plans=parts.plans,
+        sealer=parts.terms.sealer,
+        beta_code=settings.beta_invite_code,
+        wake_replies=parts.replies.wake,
     )
 
     async def context_of(request: Request) -> Context:

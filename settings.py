@@ -66,6 +66,10 @@ class Settings(BaseSettings):
     plans_file: Path | None = None
     upgrade_url: str | None = None
 
+    chat_base_url: str | None = None
+    chat_api_key: SecretStr | None = None
+    chat_model: str | None = None
+
     graphiql_enabled: bool | None = None
     introspection_enabled: bool | None = None
     dev_issuer_enabled: bool | None = None
@@ -114,7 +118,7 @@ class Settings(BaseSettings):
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
 
-    @field_validator("clerk_issuer", "clerk_jwks_url", "clerk_api_url", "supabase_url", "upgrade_url")
+    @field_validator("clerk_issuer", "clerk_jwks_url", "clerk_api_url", "supabase_url", "upgrade_url", "chat_base_url")
     @classmethod
     def _is_url(cls, value: str | None) -> str | None:
         if value is not None and not re.match(r"https?://[^/\s]+", value):
@@ -159,6 +163,14 @@ class Settings(BaseSettings):
         if value and len(_decoded(value.get_secret_value())) != 32:
             raise ValueError("write 32 random bytes in base64: openssl rand -base64 32.")
         return value
+
+    @model_validator(mode="after")
+    def _names_a_model(self) -> Self:
+        if self.chat_base_url and not self.chat_model:
+            raise ValueError("CHAT_MODEL: not set; name the model that CHAT_BASE_URL shall answer with.")
+        if self.chat_base_url is None and (self.chat_api_key or self.chat_model):
+            raise ValueError("CHAT_BASE_URL: not set; write the endpoint, such as https://api.openai.com/v1.")
+        return self
 
     @model_validator(mode="after")
     def _is_fit_for_production(self) -> Self:

@@ -11,6 +11,7 @@ from db import queries
 from schema import ids
 from schema.accounts import User, own_user
 from schema.api_keys import ApiKey
+from schema.chat import ChatMessage, Conversation
 from schema.context import Info
 from schema.node import Node
 from schema.portfolios import Portfolio, Position
@@ -27,6 +28,22 @@ async def _api_keys(info: Info, keys: Collection[UUID]) -> Sequence[Node]:
     actor = await info.context.caller.actor()
     rows = await info.context.read.rows(queries.api_keys.several(actor.user_id, keys))
     return [ApiKey.from_row(row) for row in rows]
+
+
+async def _conversations(info: Info, keys: Collection[UUID]) -> Sequence[Node]:
+    actor = await info.context.caller.actor()
+    if not actor.by_session:
+        return []  # what people write is not for keys
+    rows = await info.context.read.rows(queries.chat.conversations(actor.user_id, keys))
+    return [Conversation.from_row(row) for row in rows]
+
+
+async def _chat_messages(info: Info, keys: Collection[UUID]) -> Sequence[Node]:
+    actor = await info.context.caller.actor()
+    if not actor.by_session:
+        return []
+    rows = await info.context.read.rows(queries.chat.messages(actor.user_id, keys))
+    return [ChatMessage.from_row(row) for row in rows]
 
 
 async def _portfolios(info: Info, keys: Collection[UUID]) -> Sequence[Node]:
@@ -47,6 +64,8 @@ _FINDERS: dict[str, Callable[[Info, Collection[UUID]], Awaitable[Sequence[Node]]
     ApiKey.__name__: _api_keys,
     Portfolio.__name__: _portfolios,
     Position.__name__: _positions,
+    Conversation.__name__: _conversations,
+    ChatMessage.__name__: _chat_messages,
 }
 
 

@@ -5,28 +5,30 @@ from strawberry.schema.config import StrawberryConfig
 
 from resolvers.accounts import AccountsMutation, AccountsQuery
 from resolvers.api_keys import ApiKeysMutation
+from resolvers.chat import ChatMutation, ChatQuery
 from resolvers.entitlements import EntitlementsQuery
 from resolvers.nodes import NodesQuery
 from resolvers.portfolios import PortfoliosMutation, PortfoliosQuery
 from schema.accounts import User
 from schema.api_keys import ApiKey
+from schema.chat import ChatMessage, Conversation
 from schema.portfolios import Portfolio, Position
 from schema.scalars import SCALARS
 
 
 @strawberry.type(description="Everything that can be read.")
-class Query(AccountsQuery, EntitlementsQuery, NodesQuery, PortfoliosQuery):
+class Query(AccountsQuery, ChatQuery, EntitlementsQuery, NodesQuery, PortfoliosQuery):
     pass
 
 
 @strawberry.type(description="Everything that can be changed.")
-class Mutation(AccountsMutation, ApiKeysMutation, PortfoliosMutation):
+class Mutation(AccountsMutation, ApiKeysMutation, ChatMutation, PortfoliosMutation):
     pass
 
 
 schema = strawberry.Schema(
     query=Query,
     mutation=Mutation,
-    types=[User, ApiKey, Portfolio, Position],
+    types=[User, ApiKey, Conversation, ChatMessage, Portfolio, Position],
     config=StrawberryConfig(scalar_map=SCALARS),
 )

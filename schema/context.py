@@ -1,5 +1,6 @@
 """What every resolver finds in `info.context`: who asks, how to read, how to write."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import strawberry
@@ -20,6 +21,7 @@ class Services:
     plans: Plans
     sealer: Sealer | None
     beta_code: SecretStr | None
+    wake_replies: Callable[[], None]
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ import asyncpg
 import httpx
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import event, inspect, select
+from sqlalchemy import delete, event, inspect, select
 from starlette.applications import Starlette
 
 import clock
@@ -22,8 +22,9 @@ from app import create_app
 from auth.local_issuer import LocalIssuer
 from db import migrate
 from db.embedded import EmbeddedPostgres
-from db.models import Base
+from db.models import Base, ChatMessage
 from db.session import Database
+from domain.replies import Replies
 from settings import Settings
 from tests.gql import Gql
 from tests.people import People
@@ -184,13 +185,27 @@ def statements(database: Database) -> Iterator[list[str]]:
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         task = asyncio.current_task()
         # What runs behind requests comes at any moment.
-        if task is None or task.get_name() != "changes":
+        if task is None or task.get_name() not in ("replies", "changes"):
             seen.append(statement)
 
     engine = database._engine.sync_engine
     event.listen(engine, "before_cursor_execute", note)
     yield seen
     event.remove(engine, "before_cursor_execute", note)
+
+
+@pytest.fixture
+async def nobody_answers(database: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """Answers of the chat stay in the queue, so that nothing is written behind the test; they are gone after it."""
+
+    async def nothing(_replies: Replies) -> None:
+        pass
+
+    for work in ("_take", "_extend", "_settle_overdue"):
+        monkeypatch.setattr(Replies, work, nothing)
+    yield
+    async with database.transaction() as session:
+        await session.execute(delete(ChatMessage).where(ChatMessage.finished_at.is_(None)))
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ from db.models.accounts import USERNAME, USERNAME_RULE, Identity, User
 from db.models.api_keys import SCOPES, ApiKey
 from db.models.audit import AuditEvent
 from db.models.base import Base, new_id
+from db.models.chat import ChatMessage, ChatRole, ChatStatus, Conversation
 from db.models.deliveries import WebhookDelivery
 from db.models.idempotency import IdempotencyRecord
 from db.models.invites import Invite, InviteAttempt
@@ -18,6 +19,10 @@ __all__ = [
     "ApiKey",
     "AuditEvent",
     "Base",
+    "ChatMessage",
+    "ChatRole",
+    "ChatStatus",
+    "Conversation",
     "Counter",
     "IdempotencyRecord",
     "Identity",

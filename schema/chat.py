@@ -1,0 +1,189 @@
+"""Chat as clients see it: conversations, their messages, and the inputs and payloads of their mutations."""
+
+from datetime import datetime
+from enum import Enum
+from uuid import UUID
+
+import strawberry
+
+from db import queries
+from errors import Faults, NotFound
+from schema import ids
+from schema.context import Info
+from schema.entitlements import Quota
+from schema.inputs import MutationInput, check_text, is_clean, is_visible
+from schema.node import Node
+from schema.pagination import After, Before, Connection, First, Last, Page, connect
+from schema.payloads import Payload
+
+MAX_CONTENT = 8_000
+MAX_TITLE = 200
+
+
+@strawberry.enum(description="Who says something.")
+class ChatRole(Enum):
+    USER = strawberry.enum_value("USER", description="The one who asks.")
+    ASSISTANT = strawberry.enum_value("ASSISTANT", description="What answers: a language model, or the offline one.")
+
+
+@strawberry.enum(description="How far a message is.")
+class ChatStatus(Enum):
+    QUEUED = strawberry.enum_value("QUEUED", description="An answer that waits for its turn.")
+    STREAMING = strawberry.enum_value("STREAMING", description="An answer that is being written.")
+    COMPLETE = strawberry.enum_value("COMPLETE", description="Whole; questions always are.")
+    CANCELLED = strawberry.enum_value("CANCELLED", description="An answer that was stopped.")
+    FAILED = strawberry.enum_value("FAILED", description="An answer that did not come; its AI message was returned.")
+
+
+@strawberry.type(description="A question, or the answer to it.")
+class ChatMessage(Node):
+    role: ChatRole = strawberry.field(description="Who says it.")
+    content: str = strawberry.field(description="Plain text, to be shown as such; empty until an answer is there.")
+    status: ChatStatus = strawberry.field(description="How far it is.")
+    error: str | None = strawberry.field(description="Of a FAILED answer: what went wrong.")
+    created_at: datetime = strawberry.field(description="When it was asked.")
+    finished_at: datetime | None = strawberry.field(description="When it came to its end; null until then.")
+
+
+@strawberry.type(description="Questions and their answers, in order.")
+class Conversation(Node):
+    title: str = strawberry.field(description="At first the first words of the first question.")
+    created_at: datetime = strawberry.field(description="When its first question was asked.")
+    updated_at: datetime = strawberry.field(description="When its last question was asked, or its title changed.")
+
+    @strawberry.field(description="The messages, in the order of the conversation.")
+    async def messages(
+        self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
+    ) -> Connection[ChatMessage]:
+        page = Page(first, after, last, before)
+        return await connect(info, ChatMessage, queries.chat.MESSAGES_OF_CONVERSATION, self.pk, page)
+
+
+async def _conversation(info: Info, conversation_id: UUID) -> Conversation:
+    actor = await info.context.caller.actor()
+    row = await info.context.read.row(queries.chat.conversations(actor.user_id, [conversation_id]))
+    if row is None:
+        raise NotFound("You have no such conversation.")
+    return Conversation.from_row(row)
+
+
+async def _message(info: Info, message_id: UUID) -> ChatMessage:
+    actor = await info.context.caller.actor()
+    row = await info.context.read.row(queries.chat.messages(actor.user_id, [message_id]))
+    if row is None:
+        raise NotFound("You have no such message.")
+    return ChatMessage.from_row(row)
+
+
+@strawberry.type(description="The question that was stored, and its answer, which is being written.")
+class SendChatMessagePayload(Payload):
+    conversation_id: strawberry.Private[UUID]
+    message_id: strawberry.Private[UUID]
+    answer_id: strawberry.Private[UUID]
+    quota_used: strawberry.Private[int]
+    quota_limit: strawberry.Private[int | None]
+    quota_remaining: strawberry.Private[int | None]
+    quota_resets_at: strawberry.Private[str | None]
+
+    @strawberry.field(description="The conversation, new if none was named.")
+    async def conversation(self, info: Info) -> Conversation:
+        return await _conversation(info, self.conversation_id)
+
+    @strawberry.field(description="The question.")
+    async def message(self, info: Info) -> ChatMessage:
+        return await _message(info, self.message_id)
+
+    @strawberry.field(description="The answer: at first QUEUED. Ask for it by its id, with `node`, until it has ended.")
+    async def answer(self, info: Info) -> ChatMessage:
+        return await _message(info, self.answer_id)
+
+    @strawberry.field(description="The AI messages, this one included.")
+    def quota(self) -> Quota:
+        return Quota(
+            feature="aiMessages",
+            used=self.quota_used,
+            limit=self.quota_limit,
+            remaining=self.quota_remaining,
+            resets_at=datetime.fromisoformat(self.quota_resets_at) if self.quota_resets_at else None,
+        )
+
+
+@strawberry.type(description="The conversation with its new title.")
+class RenameConversationPayload(Payload):
+    conversation_id: strawberry.Private[UUID]
+
+    @strawberry.field(description="The conversation.")
+    async def conversation(self, info: Info) -> Conversation:
+        return await _conversation(info, self.conversation_id)
+
+
+@strawberry.type(description="The conversation that is no more.")
+class DeleteConversationPayload(Payload):
+    conversation_id: strawberry.Private[UUID]
+
+    @strawberry.field(description="The global id it had.")
+    def deleted_id(self) -> strawberry.ID:
+        return strawberry.ID(ids.encode(Conversation.__name__, self.conversation_id))
+
+
+@strawberry.input(description="What to ask, where, and about what.")
+class SendChatMessageInput(MutationInput):
+    content: str = strawberry.field(description="The question: 1 to 8000 characters, on as many lines as you like.")
+    conversation_id: strawberry.ID | None = strawberry.field(
+        default=None, description="The global id of a conversation of yours to go on with; null begins a new one."
+    )
+    portfolio_id: strawberry.ID | None = strawberry.field(
+        default=None, description="The global id of a portfolio of yours that the question is about."
+    )
+
+    def check_fields(self, faults: Faults) -> None:
+        faults.unless(is_visible(self.content), "input.content", "Not empty.")
+        faults.unless(len(self.content) <= MAX_CONTENT, "input.content", f"At most {MAX_CONTENT} characters.")
+        on_lines = self.content.replace("\r\n", "").replace("\n", "")
+        faults.unless(is_clean(on_lines), "input.content", "No control characters other than new lines.")
+        for name, given in (("conversationId", self.conversation_id), ("portfolioId", self.portfolio_id)):
+            faults.unless(given is None or ids.decode(given) is not None, f"input.{name}", "Not an id of this API.")
+
+    @property
+    def conversation_key(self) -> UUID | None:
+        """The conversation that is meant; `NotFound` for the id of something else."""
+        return _key(Conversation.__name__, self.conversation_id) if self.conversation_id is not None else None
+
+    @property
+    def portfolio_key(self) -> UUID | None:
+        """The portfolio that is meant; `NotFound` for the id of something else."""
+        return _key("Portfolio", self.portfolio_id) if self.portfolio_id is not None else None
+
+
+@strawberry.input(description="Which conversation.")
+class ConversationIdInput(MutationInput):
+    id: strawberry.ID = strawberry.field(description="The global id of a conversation of yours.")
+
+    def check_fields(self, faults: Faults) -> None:
+        faults.unless(ids.decode(self.id) is not None, "input.id", "Not an id of this API.")
+
+    @property
+    def conversation_key(self) -> UUID:
+        """The conversation that is meant; `NotFound` for the id of something else."""
+        return _key(Conversation.__name__, self.id)
+
+
+@strawberry.input(description="Which conversation to call what.")
+class RenameConversationInput(ConversationIdInput):
+    title: str = strawberry.field(description="The new title: 1 to 200 characters.")
+
+    def check_fields(self, faults: Faults) -> None:
+        super().check_fields(faults)
+        check_text(faults, "title", self.title, longest=MAX_TITLE)
+
+
+@strawberry.input(description="Which conversation to remove.")
+class DeleteConversationInput(ConversationIdInput):
+    pass
+
+
+def _key(type_name: str, given: str) -> UUID:
+    found, key = ids.decode(given) or ("", None)
+    if found != type_name or key is None:
+        raise NotFound(f"You have no such {type_name.lower()}.")
+    return key
