@@ -23,14 +23,15 @@ from auth.verifier import Verifier
 from db import migrate
 from db.session import Database
 from domain.accounts import Terms
+from domain.chat_replies import Replies
+from domain.chat_writing import Writer
 from domain.enrichment import Enrichment
 from domain.plans import Plans
 from domain.plans import load as load_plans
-from domain.replies import Replies
-from domain.writing import Writer
 from engine import Engine
 from integrations.clerk import ClerkApi
-from integrations.llm import NO_KEY, Endpoint, Llm
+from integrations.llm import Llm
+from integrations.llm_terms import NO_KEY, Endpoint
 from middleware import RequestLog, not_served
 from resolvers.endpoint import GraphQLEndpoint
 from resolvers.graphiql import graphiql_page

@@ -39,12 +39,13 @@ def moved(file: Path) -> timedelta:
     """By how much those who follow `file` are shifted."""
     try:
         return timedelta(microseconds=int(file.read_text()))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError, OverflowError):
         return timedelta()
 
 
 def move_followers(file: Path, by: timedelta) -> None:
     """Shift all who follow `file`, until told otherwise."""
+    file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_suffix(".draft")
     draft.write_text(str(by // timedelta(microseconds=1)))
     draft.replace(file)

@@ -123,6 +123,9 @@ class Settings(BaseSettings):
     def _is_url(cls, value: str | None) -> str | None:
         if value is not None and not re.match(r"https?://[^/\s]+", value):
             raise ValueError("not a URL; write https://host.")
+        # URLs are logged, and shown to clients.
+        if value is not None and "@" in urlsplit(value).netloc:
+            raise ValueError("write it without user and password.")
         return value and value.rstrip("/")
 
     @field_validator("clerk_domain")

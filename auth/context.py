@@ -15,8 +15,9 @@ from auth.last_use import LastUse
 from auth.verifier import VerifiedToken, Verifier
 from db import queries
 from db.session import Database, Row
+from domain import admission
 from domain.accounts import IdentityFacts, Terms
-from domain.actor import NOBODY, SHUT_OUT, Actor, Standing, standing_of
+from domain.actor import DELETED, NOBODY, Actor, Standing, standing_of
 from domain.enrichment import Enrichment
 
 
@@ -102,51 +103,57 @@ class Caller:
     def __init__(self, authenticator: Authenticator, proof: Proof) -> None:
         self._authenticator = authenticator
         self._proof = proof
-        self._actor: Actor | None = None
+        self._found: Actor | Standing | None = None
         self._stale = False
         self._lock = asyncio.Lock()
 
     async def actor(self) -> Actor:
         """The account in good standing; `Unauthenticated` for nobody, `AccountDisabled` for one that is shut out."""
-        if self._actor is None:
-            async with self._lock:
-                if self._actor is None:
-                    self._actor = await self._resolve()
-        return self._actor
+        who = await self._who()
+        if isinstance(who, Actor):
+            return who
+        refusal = admission.refusal(who)
+        assert refusal is not None  # else there is an actor
+        raise refusal
 
     async def standing(self) -> Standing:
         """How the caller stands, whoever it is: also of nobody, and of an account that is shut out."""
-        try:
-            return (await self.actor()).standing
-        except errors.Unauthenticated:
-            return NOBODY
-        except errors.AccountDisabled:
-            return SHUT_OUT
+        who = await self._who()
+        return who.standing if isinstance(who, Actor) else who
 
     def forget(self) -> None:
         """What a mutation has changed must be seen by the next one of the same document."""
-        self._actor, self._stale = None, True
+        self._found, self._stale = None, True
 
-    async def _resolve(self) -> Actor:
+    async def _who(self) -> Actor | Standing:
+        if self._found is None:
+            async with self._lock:
+                if self._found is None:
+                    self._found = await self._resolve()
+        return self._found
+
+    async def _resolve(self) -> Actor | Standing:
+        """The account in good standing, or how nobody and who is shut out stand."""
         match self._proof:
             case None:
-                raise errors.Unauthenticated("Sign in first: send a token as Authorization: Bearer <token>.")
+                return NOBODY
             case VerifiedToken() as token:
-                return self._admitted(await self._standing_of(token), None)
+                account = await self._standing_of(token)
+                return DELETED if account is None else self._admitted(account, None)
             case KeyHolder(owner, scopes):
                 # Looked up with the key a moment ago; a mutation since then may have changed it.
                 return self._admitted(await self._standing_of_user(owner.id) if self._stale else owner, scopes)
             case UUID() as user_id:
                 return self._admitted(await self._standing_of_user(user_id), None)
 
-    async def _standing_of_user(self, user_id: UUID) -> Row:
-        row = await self._authenticator.database.row(queries.accounts.standing_of_user(user_id))
-        if row is None:
-            raise errors.Unauthenticated("There is no such account.")
-        return row
+    async def _standing_of_user(self, user_id: UUID) -> Row | None:
+        return await self._authenticator.database.row(queries.accounts.standing_of_user(user_id))
 
-    async def _standing_of(self, token: VerifiedToken) -> Row:
-        """The account of a token's subject, made at first sight; a newer address in the token is taken over."""
+    async def _standing_of(self, token: VerifiedToken) -> Row | None:
+        """The account of a token's subject, made at first sight; a newer address in the token is taken over.
+
+        None for a subject that was deleted.
+        """
         services = self._authenticator
         select = queries.accounts.standing_of_identity(token.issuer, token.subject)
         row, facts = await services.database.row(select), _facts(token)
@@ -155,18 +162,16 @@ class Caller:
                 await domain.accounts.merge(session, facts, services.terms)
             row = await services.database.row(select)
         if row is None or row.id is None or row.identity_deleted_at is not None:
-            raise errors.AccountDisabled("This account was deleted.")
+            return None
         if services.enrichment and token.issuer == services.enrichment.issuer and row.profile_as_of is None:
             services.enrichment.request(token.subject)
         return row
 
-    def _admitted(self, row: Row, scopes: frozenset[str] | None) -> Actor:
-        if row.deleted_at is not None:
-            raise errors.AccountDisabled("This account was deleted.")
-        if row.disabled_at is not None:
-            raise errors.AccountDisabled("This account is disabled. Ask whoever runs this service.")
+    def _admitted(self, row: Row | None, scopes: frozenset[str] | None) -> Actor | Standing:
+        if row is None:
+            return NOBODY
         standing = standing_of(row, invite_required=self._authenticator.gate.invite_required)
-        return Actor(user_id=row.id, standing=standing, scopes=scopes)
+        return Actor(user_id=row.id, standing=standing, scopes=scopes) if standing.active else standing
 
 
 def _facts(token: VerifiedToken) -> IdentityFacts:

@@ -2,32 +2,17 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 import clock
 from auth.context import Caller
-from db import queries
 from db.session import Read, Row
 from domain.decisions import Decision, Quota
 from domain.entitlements import decide, quota_of
 from domain.plans import Feature, Plan, Plans
+from domain.usage import Usage, overview, usages
 
 __all__ = ["Decision", "Entitlements", "Feature", "Plan", "Plans", "Quota", "Usage"]
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What an account has used of one feature. `standing`: of features that are not metered by the month."""
-
-    today: int = 0
-    this_month: int = 0
-    standing: int = 0
-    total: int = 0
-
-    def counted(self, feature: Feature) -> int:
-        """What counts against the limit of the feature."""
-        return self.this_month if feature.kind == "metered" else self.standing
 
 
 class Entitlements:
@@ -46,7 +31,7 @@ class Entitlements:
         if not (standing.signed_in and standing.active):
             return decide(self.plans, standing, feature, 0, clock.now())
         now, usage = await self._overview()
-        return decide(self.plans, standing, feature, usage.get(feature.key, Usage()).counted(feature), now)
+        return decide(self.plans, standing, feature, usage[feature.key].counted, now)
 
     async def all(self) -> list[Decision]:
         """The decision on every feature, in the order of the plans."""
@@ -60,14 +45,14 @@ class Entitlements:
         """What is used and left of a feature that is counted."""
         standing, feature = (await self._caller.actor()).standing, self.plans.features[name]
         now, usage = await self._overview()
-        quota = quota_of(self.plans, standing, feature, usage.get(name, Usage()).counted(feature), now)
+        quota = quota_of(self.plans, standing, feature, usage[name].counted, now)
         assert quota is not None  # a switch has none
         return quota
 
     async def usage(self, name: str) -> Usage:
         """What the account has used of a feature."""
         _, usage = await self._overview()
-        return usage.get(name, Usage())
+        return usage[name]
 
     def forget(self) -> None:
         """A mutation may have changed it."""
@@ -79,9 +64,5 @@ class Entitlements:
         async with self._lock:
             if self._usage is None:
                 now = clock.now()
-                rows = await self._rows(queries.usage.overview(actor.user_id, now.date(), now.date().replace(day=1)))
-                self._usage = (
-                    now,
-                    {row.feature: Usage(row.today, row.this_month, row.standing, row.total) for row in rows},
-                )
+                self._usage = now, usages(self.plans, await self._rows(overview(actor.user_id, now)))
             return self._usage

@@ -12,6 +12,7 @@ from strawberry.permission import BasePermission
 
 import errors
 from auth.context import Caller
+from domain import admission
 
 
 class Guard(BasePermission):
@@ -45,8 +46,9 @@ class HasValidatedInvite(Guard):
     """Let in by an invite code, or the gate is lifted."""
 
     async def refuse(self, caller: Caller) -> None:
-        if not (await caller.actor()).invited:
-            raise errors.InviteRequired("An invite is needed first: call validateInvite with your code.")
+        refusal = admission.refusal((await caller.actor()).standing)
+        if refusal:
+            raise refusal
 
 
 class WithinTier(Guard):
@@ -84,3 +86,15 @@ def has_scope(scope: str) -> type[Guard]:
 
     name = "HasScope" + "".join(part.title() for part in scope.split(":"))
     return type(name, (Guard,), {"refuse": refuse, "__doc__": f"An API key needs the scope {scope}."})
+
+
+@cache
+def strangers_or(guard: type[Guard]) -> type[Guard]:
+    """`guard`, which nobody and who is shut out pass: for what explains to them why they may not go on."""
+
+    async def refuse(_self: Guard, caller: Caller) -> None:
+        standing = await caller.standing()
+        if standing.signed_in and standing.active:
+            await guard().refuse(caller)
+
+    return type(f"StrangersOr{guard.__name__}", (Guard,), {"refuse": refuse, "__doc__": guard.__doc__})

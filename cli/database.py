@@ -9,7 +9,6 @@ from rich import print as say
 from auth.local_issuer import ISSUERS
 from cli import environment
 from db import migrate as migrations
-from db.roles import APPLICATION
 from domain import personas
 
 migrate_command = typer.Typer(help="Bring the tables to a revision.", invoke_without_command=True)
@@ -42,7 +41,7 @@ def migrate(
     if status.role_missing:
         say(f"The application works as the owner of its tables; triggers alone guard the ledger. {status.role_missing}")
     elif status.current:
-        say(f"The application works as {APPLICATION}, which owns no table.")
+        say("The application works as a role of its own, which owns no table.")
 
 
 @migrate_command.command()

@@ -10,6 +10,8 @@ from cli import environment
 from cli.arguments import duration, moment
 from settings import SettingsError
 
+_FARTHEST = timedelta(days=36_525)
+
 
 def add_to(command: typer.Typer) -> None:
     command.command("clock")(show_or_move)
@@ -27,10 +29,11 @@ def show_or_move(
     file = settings.clock_file
     if file is None:
         raise SettingsError("ENVIRONMENT: in production nobody moves the clock.")
-    if forward:
-        clock.move_followers(file, clock.moved(file) + duration(forward))
-    elif to:
-        clock.move_followers(file, clock.moved(file) + (moment(to) - clock.now()))
+    if forward or to:
+        moved = clock.moved(file) + (duration(forward) if forward else moment(to) - clock.now() if to else timedelta())
+        if abs(moved) > _FARTHEST:
+            raise SettingsError("The clock would be more than a century off. Put it back: gatehouse clock --reset.")
+        clock.move_followers(file, moved)
     elif reset:
         clock.move_followers(file, timedelta())
     typer.echo(f"{clock.now():%Y-%m-%d %H:%M:%S} UTC")

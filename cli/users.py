@@ -17,8 +17,10 @@ from db.models import Override, User
 from db.session import Session
 from domain import accounts, tiers
 from domain.actor import standing_of
-from domain.entitlements import period_of, quota_of
+from domain.decisions import Quota
+from domain.entitlements import quota_of
 from domain.plans import LARGEST, Plans
+from domain.usage import overview, usages
 from settings import Settings
 
 users = typer.Typer(help="Look at accounts, shut them out, let them in, give them more.", no_args_is_help=True)
@@ -85,15 +87,35 @@ def _granted(override: Override) -> str:
 async def _usage(session: Session, user: User, plans: Plans, settings: Settings) -> list[tuple[str, str]]:
     """A row for each feature that is counted: used and allowed, as the account itself is told."""
     [row] = await session.execute(queries.accounts.standing_of_user(user.id))
-    standing, now, rows = standing_of(row, invite_required=settings.invite_code_enabled), clock.now(), []
-    for feature in plans.features.values():
-        used = await queries.usage.used(session, user.id, feature.key, period_of(feature, now))
-        quota = quota_of(plans, standing, feature, used, now)
-        if quota is not None:
-            limit = ", without limit" if quota.limit is None else f" of {quota.limit}"
-            resets = f", resets {shown(quota.resets_at)}" if quota.resets_at else ""
-            rows.append(("usage", f"{feature.key}: {quota.used}{limit}{resets}"))
-    return rows
+    standing, now = standing_of(row, invite_required=settings.invite_code_enabled), clock.now()
+    used = usages(plans, (await session.execute(overview(user.id, now))).all())
+    quotas = [quota_of(plans, standing, one, used[one.key].counted, now) for one in plans.features.values()]
+    return [("usage", _counted(quota)) for quota in quotas if quota is not None]
+
+
+def _counted(quota: Quota) -> str:
+    limit = ", without limit" if quota.limit is None else f" of {quota.limit}"
+    resets = f", resets {shown(quota.resets_at)}" if quota.resets_at else ""
+    return f"{quota.feature}: {quota.used}{limit}{resets}"
+
+
+@users.command("ledger")
+def show_ledger(
+    who: Who,
+    number: Annotated[int, typer.Option(min=1, max=10_000, help="How many of the newest rows.")] = 20,
+) -> None:
+    """Say why the counters of an account are what they are: every spend, return and adjustment, the newest first."""
+
+    async def run() -> None:
+        async with environment.database(environment.load()) as database, database.transaction() as session:
+            user = await one(session, who)
+            rows = [
+                (shown(row.created_at), row.feature, row.kind, f"{row.amount:+}", row.balance, row.paid_for, row.reason)
+                for row in await queries.usage.newest_entries(session, user.id, number)
+            ]
+            show(("when", "feature", "kind", "amount", "counter", "paid for", "reason"), rows)
+
+    asyncio.run(run())
 
 
 @users.command()

@@ -1,7 +1,7 @@
 """Telling every process whose usage has changed: after the commit, many at once. Who listens is not known here."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 import structlog
@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 WINDOW_SECONDS = 0.1
 """Changes within it are told together: `NOTIFY` takes a lock of the whole cluster at each commit."""
+RETRY_SECONDS = 1.0
 MAX_WAITING = 10_000
 _IDS_AT_ONCE = 200  # a payload has less than 8,000 bytes
 EVERYBODY = "*"
@@ -26,6 +27,7 @@ class Changes:
         self._waiting: set[UUID] = set()
         self._overflowed = False
         self._telling: asyncio.Task[None] | None = None
+        self._closing = False
 
     def note(self, user_ids: Iterable[UUID]) -> None:
         """Announce these users soon. Never waits and never fails."""
@@ -37,21 +39,30 @@ class Changes:
             self._telling = asyncio.create_task(self._tell(), name="changes")
 
     async def close(self) -> None:
-        """Announce what is left."""
+        """Announce what is left, or give up where that fails."""
+        self._closing = True
         if self._telling is not None:
             await self._telling
 
     async def _tell(self) -> None:
         while self._waiting or self._overflowed:
             await asyncio.sleep(WINDOW_SECONDS)
-            told = [EVERYBODY] if self._overflowed else sorted(str(user_id) for user_id in self._waiting)
-            self._waiting.clear()
-            self._overflowed = False
-            payloads = [",".join(told[start : start + _IDS_AT_ONCE]) for start in range(0, len(told), _IDS_AT_ONCE)]
+            users, everybody = self._waiting, self._overflowed
+            self._waiting, self._overflowed = set(), False
+            told = [EVERYBODY] if everybody else sorted(map(str, users))
             try:
-                async with self._engine.connect() as connection:
-                    for payload in payloads:
-                        await connection.execute(select(func.pg_notify(self._channel, payload)))
-                    await connection.commit()
-            except Exception:  # noqa: BLE001 — logged: a change that is not told is told with the next one
-                _log.warning("changes.not_told", users=len(told), exc_info=True)
+                await self._notify(told)
+            except Exception as error:  # noqa: BLE001 — logged, and tried again
+                _log.warning("changes.not_told", users=len(told), reason=repr(error))
+                if self._closing:
+                    return
+                self._overflowed = self._overflowed or everybody
+                self.note(users)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _notify(self, told: Sequence[str]) -> None:
+        async with self._engine.connect() as connection:
+            for start in range(0, len(told), _IDS_AT_ONCE):
+                payload = ",".join(told[start : start + _IDS_AT_ONCE])
+                await connection.execute(select(func.pg_notify(self._channel, payload)))
+            await connection.commit()

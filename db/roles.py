@@ -1,11 +1,14 @@
 """The role the application works as: it owns no table, so that it cannot lift what guards the ledger."""
 
+import hashlib
+
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from db.models import Base
 
-APPLICATION = "gatehouse_app"
+NAME = "'gatehouse_app_' || left(encode(sha256(convert_to(current_database(), 'UTF8')), 'hex'), 8)"
+"""The role's name, as SQL. Roles belong to all databases of a server: one for all would let staging into production."""
 MIGRATION_LOCK = 7_207_512_410_001
 """Any number would do; two that migrate at once must use the same."""
 
@@ -20,12 +23,17 @@ _RIGHTS = {
 
 _ASSUME = """
 select set_config('role', rolname, {local}) from pg_roles
-where rolname = 'gatehouse_app'
+where rolname = {name}
 and pg_has_role(
     current_user, oid, case when current_setting('server_version_num')::int >= 160000 then 'set' else 'member' end
 )
 and has_table_privilege(oid, to_regclass('ledger'), 'insert')
 """
+
+
+def name_in(database: str) -> str:
+    """The role's name in the database of this name."""
+    return f"gatehouse_app_{hashlib.sha256(database.encode()).hexdigest()[:8]}"
 
 
 def assume(*, for_transaction: bool) -> str:
@@ -34,7 +42,7 @@ def assume(*, for_transaction: bool) -> str:
     It does nothing where there is no such role, where the user may not set it (a membership may lack that from
     Postgres 16 on), or where these tables were not granted to it.
     """
-    return _ASSUME.format(local="true" if for_transaction else "false")
+    return _ASSUME.format(local="true" if for_transaction else "false", name=NAME)
 
 
 def grant(connection: Connection) -> str | None:
@@ -45,24 +53,25 @@ def grant(connection: Connection) -> str | None:
     # Those who migrate at once would trip over each other's changes of the same privileges.
     connection.execute(text(f"select pg_advisory_xact_lock({MIGRATION_LOCK})"))
     user = connection.scalar(text("select quote_ident(current_user)"))
-    if not _try(connection, f"set local role {APPLICATION}"):
-        exists = connection.scalar(text("select true from pg_roles where rolname = :name"), {"name": APPLICATION})
+    role = connection.scalar(text(f"select {NAME}"))
+    if not _try(connection, f"set local role {role}"):
+        exists = connection.scalar(text("select true from pg_roles where rolname = :name"), {"name": role})
         if not exists:
-            _try(connection, f"create role {APPLICATION} nologin")
-        _try(connection, f"grant {APPLICATION} to {user}")
-    if not _try(connection, f"set local role {APPLICATION}"):
+            _try(connection, f"create role {role} nologin")
+        _try(connection, f"grant {role} to {user}")
+    if not _try(connection, f"set local role {role}"):
         return (
-            f"{user} may not make or join the role {APPLICATION}. Have an administrator run: "
-            f"create role {APPLICATION} nologin; grant {APPLICATION} to {user}; then migrate again."
+            f"{user} may not make or join the role {role}. Have an administrator run: "
+            f"create role {role} nologin; grant {role} to {user}; then migrate again."
         )
     connection.execute(text("reset role"))
     schema = connection.scalar(text("select quote_ident(current_schema())"))
-    connection.execute(text(f"grant usage on schema {schema} to {APPLICATION}"))
+    connection.execute(text(f"grant usage on schema {schema} to {role}"))
     for table in (*Base.metadata.tables, "alembic_version"):
         if connection.scalar(text("select to_regclass(:table)"), {"table": table}):
-            connection.execute(text(f"revoke all on {table} from {APPLICATION}"))
+            connection.execute(text(f"revoke all on {table} from {role}"))
             rights = _RIGHTS.get(table, "select, insert, update, delete")
-            connection.execute(text(f"grant {rights} on {table} to {APPLICATION}"))
+            connection.execute(text(f"grant {rights} on {table} to {role}"))
     return None
 
 

@@ -1,5 +1,6 @@
 """The connection to Postgres: transactions for writes, single statements for reads, and what its failures mean."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -57,9 +58,18 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
         """One transaction, committed when the block ends and rolled back when it raises. Below it nobody commits."""
-        with unavailable_when_out_of_reach():
-            async with self._sessions.begin() as session:
-                yield session
+        session = self._sessions()
+        try:
+            with unavailable_when_out_of_reach():
+                async with session, session.begin():
+                    yield session
+        except asyncio.CancelledError:
+            # The commit may have been made although nobody waits for it any more. To tell too much does no harm.
+            self._tell(session)
+            raise
+        self._tell(session)
+
+    def _tell(self, session: Session) -> None:
         self._changes.note(session.info.get(_CHANGED, ()))
         for callback in session.info.get(_CALLBACKS, ()):
             callback()

@@ -12,9 +12,9 @@ from db.models import SCOPES, Identity, User
 from db.session import Row, Session
 from domain import api_keys, audit, usernames
 from domain.actor import Actor
+from domain.plans import FREE
 from sealing import Sealer
 
-FREE = "free"
 DEFAULT_KEY = "Default"
 """What the API key is called that a new account has."""
 MAX_AHEAD = timedelta(minutes=5)
@@ -71,7 +71,16 @@ async def merge(session: Session, facts: IdentityFacts, terms: Terms) -> bool:
     if identity.deleted_at is not None or identity.user_id is None:
         return False
     owner = await queries.accounts.user_for_update(session, identity.user_id)
-    return owner is not None and await _learn(session, identity, owner, facts)
+    if owner is None:
+        return False
+    known = identity.email, identity.email_verified
+    taken = await _learn(session, identity, owner, facts)
+    if (identity.email, identity.email_verified) != known:
+        # Not the address itself: what is remembered here stays, also when the address must not.
+        audit.record(
+            session, owner.id, "identity.email_changed", issuer=identity.issuer, verified=identity.email_verified
+        )
+    return taken
 
 
 def says_more(facts: IdentityFacts, known: Row) -> bool:

@@ -18,13 +18,17 @@ class Override:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What decides what an account may do, beside its usage. `active`: neither disabled nor deleted."""
+    """What decides what an account may do, beside its usage.
+
+    `active`: neither disabled nor deleted; `deleted` says which of the two.
+    """
 
     tier: str
     trial_ends_at: datetime | None
     invited: bool
     overrides: tuple[Override, ...] = ()
     active: bool = True
+    deleted: bool = False
     signed_in: bool = True
 
 
@@ -39,14 +43,15 @@ def standing_of(row: Row, *, invite_required: bool) -> Standing:
             for feature, extra, until in row.overrides or ()
         ),
         active=row.disabled_at is None and row.deleted_at is None,
+        deleted=row.deleted_at is not None,
     )
 
 
 NOBODY = Standing(tier="", trial_ends_at=None, invited=False, active=False, signed_in=False)
 """The standing of a caller who is not signed in."""
 
-SHUT_OUT = Standing(tier="", trial_ends_at=None, invited=False, active=False)
-"""The standing of an account that is disabled or deleted."""
+DELETED = Standing(tier="", trial_ends_at=None, invited=False, active=False, deleted=True)
+"""The standing of an account that is gone, of which nothing else may be known any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Audit: what happened to an account's identity, tier, invite and keys, in the transaction that did it."""
+"""Audit: what happened to accounts' identity, tier and keys, and to invites, in the transaction that did it."""
 
 from uuid import UUID
 
@@ -7,6 +7,9 @@ from db.models import AuditEvent
 from db.session import Session
 
 
-def record(session: Session, user_id: UUID, action: str, **details: str | int | None) -> None:
-    """Remember `action` (`tier.set`) for good, with ids and words in `details`; secrets have no place there."""
+def record(session: Session, user_id: UUID | None, action: str, **details: str | int | None) -> None:
+    """Remember `action` (`tier.set`) for good, with ids and words in `details`; secrets have no place there.
+
+    `user_id` None: it is of no account, such as an invite that was made.
+    """
     session.add(AuditEvent(user_id=user_id, action=action, details=details, created_at=clock.now()))

@@ -1,4 +1,4 @@
-"""Chat: asking, renaming, deleting. How an answer is written, in the background, is in replies."""
+"""Chat: asking, renaming, deleting. How an answer is written, in the background, is in chat_replies."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -41,7 +41,9 @@ async def send(
 ) -> Sent:
     """Pay for an answer and queue it behind its question; without `conversation_id` in a new conversation."""
     question_id, answer_id = new_id(), new_id()
-    # First, because it locks the account's counter: what is counted next cannot change before the commit.
+    # Conversation, then answer, then counter: everybody locks in this order, so that nobody waits in a circle.
+    conversation = await _grown(session, actor, conversation_id, content)
+    # It locks the account's counter: what is counted next cannot change before the commit.
     quota = await usage.spend(session, plans, actor, "aiMessages", answer_id)
     if await queries.chat.count_unfinished(session, actor.user_id) >= MAX_UNFINISHED:
         raise errors.RateLimited(
@@ -49,7 +51,6 @@ async def send(
         )
     if portfolio_id and not await queries.portfolios.hold(session, actor.user_id, portfolio_id):
         raise errors.NotFound("You have no such portfolio.")
-    conversation = await _grown(session, actor, conversation_id, content)
     last = await queries.chat.last_position(session, conversation.id) if conversation_id else 0
     common = {"user_id": actor.user_id, "conversation_id": conversation.id, "created_at": conversation.updated_at}
     question = ChatMessage(
@@ -77,11 +78,15 @@ async def rename(session: Session, actor: Actor, conversation_id: UUID, title: s
 
 
 async def delete(session: Session, actor: Actor, conversation_id: UUID) -> None:
-    """Remove a conversation and its messages. An answer that is being written is abandoned.
+    """Remove a conversation and its messages. An answer that is on its way is abandoned.
 
-    Its AI message is not returned: the model is at work on it, and asking and deleting would be free of charge.
+    What was paid for one that nobody writes yet is returned. Where the model is at work it is not, or asking and
+    deleting would be free of charge.
     """
     await _own(session, actor, conversation_id)
+    for answer in await queries.chat.unfinished_for_update(session, actor.user_id, conversation_id):
+        if answer.status == ChatStatus.QUEUED:
+            await usage.give_back(session, answer.id)
     await queries.chat.delete_conversation(session, conversation_id)
 
 

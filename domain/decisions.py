@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 import errors
+import spelling
 from domain.plans import Feature
 
 
@@ -101,7 +102,7 @@ class Decision:
             limit=quota.limit,
             used=quota.used,
             remaining=quota.remaining,
-            resetsAt=_spelled(quota.resets_at),
+            resetsAt=quota.resets_at and spelling.moment(quota.resets_at),
             remedies=[_extension(remedy) for remedy in self.remedies],
         )
 
@@ -112,10 +113,6 @@ def _extension(remedy: Remedy) -> dict[str, Any]:
         "rule": remedy.rule.value,
         "message": remedy.message,
         "tier": remedy.tier,
-        "availableAt": _spelled(remedy.available_at),
+        "availableAt": remedy.available_at and spelling.moment(remedy.available_at),
         "url": remedy.url,
     }
-
-
-def _spelled(at: datetime | None) -> str | None:
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ") if at else None

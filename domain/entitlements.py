@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 
 import errors
 from db.models import STANDING
+from domain import admission
 from domain import entitlements_words as words
 from domain.actor import Override, Standing
 from domain.decisions import REFUSALS, Check, Decision, Quota, Remedy, RemedyKind, Rule
@@ -101,32 +102,23 @@ class _Case:
     now: datetime
 
     def checks(self) -> Iterator[Check]:
-        """In order, as far as they can be judged: of a stranger or a disabled account no more is known or told."""
-        signed_in, active, invited = self.standing.signed_in, self.standing.active, self.standing.invited
-        yield Check(Rule.SIGNED_IN, signed_in, "You are signed in." if signed_in else "You are not signed in.")
-        if not signed_in:
-            return
-        yield Check(Rule.ACTIVE, active, "This account is active." if active else "This account is disabled.")
-        if not active:
-            return
-        yield Check(Rule.INVITE, invited, "You were let in." if invited else "An invite is needed first.")
-        yield from (self._plan(), self._override(), self._trial(), self._quota())
+        """In order; of who is not signed in or is shut out the plan is not judged."""
+        yield from admission.checks(self.standing)
+        if self.standing.signed_in and self.standing.active:
+            yield from (self._plan(), self._override(), self._trial(), self._quota())
 
     def remedies(self, rule: Rule) -> list[Remedy]:
         """What would let this check pass, which has failed; at least one."""
         match rule:
-            case Rule.SIGNED_IN:
-                message = "Sign in: send a token as Authorization: Bearer <token>."
-                return [Remedy(RemedyKind.SIGN_IN, rule, message)]
-            case Rule.INVITE:
-                return [Remedy(RemedyKind.USE_INVITE, rule, "Call validateInvite with your code.")]
             case Rule.PLAN | Rule.TRIAL:
                 found = [self._upgrade(rule)]
             case Rule.QUOTA:
                 found = [self._upgrade(rule), self._wait(rule), self._delete(rule)]
-            case _:
+            case Rule.OVERRIDE:
                 found = []
-        ask = Remedy(RemedyKind.CONTACT_OPERATOR, rule, "Ask whoever runs this service.")
+            case _:
+                return [admission.remedy(rule)]
+        ask = Remedy(RemedyKind.CONTACT_OPERATOR, rule, admission.ASK)
         return [remedy for remedy in found if remedy] or [ask]
 
     def message(self, checks: Sequence[Check], remedies: Sequence[Remedy]) -> str:

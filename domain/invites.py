@@ -67,6 +67,7 @@ async def create(
     )
     session.add(invite)
     await session.flush()
+    audit.record(session, None, "invite.created", invite=str(invite.id), max_uses=max_uses)
     return invite
 
 
@@ -75,5 +76,7 @@ async def withdraw(session: Session, code: str) -> Invite:
     invite = await queries.invites.by_digest(session, folded(code))
     if invite is None:
         raise errors.NotFound("There is no such invite code.")
-    invite.withdrawn_at = invite.withdrawn_at or clock.now()
+    if invite.withdrawn_at is None:
+        invite.withdrawn_at = clock.now()
+        audit.record(session, None, "invite.withdrawn", invite=str(invite.id))
     return invite

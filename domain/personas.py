@@ -8,11 +8,11 @@ import clock
 from db import queries
 from db.models import SCOPES, User
 from db.session import Session
-from domain import accounts, api_keys, portfolios, usage
-from domain.accounts import DEFAULT_KEY, FREE, IdentityFacts, Terms
+from domain import accounts, api_keys, portfolios, tiers, usage
+from domain.accounts import DEFAULT_KEY, IdentityFacts, Terms
 from domain.actor import Actor, Standing
 from domain.entitlements import limit_of, period_of
-from domain.plans import Plans
+from domain.plans import FREE, Plans
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +72,13 @@ async def seed(session: Session, issuer: str, terms: Terms, plans: Plans) -> Non
         await accounts.merge(session, facts, terms)
         user = await queries.accounts.owner_for_update(session, issuer, persona.subject)
         if user is not None:
+            await tiers.assign(session, plans, user.id, plans.of(persona.tier).tier)
             await _restore(session, user, persona, terms)
             await _restore_usage(session, user, persona, plans)
 
 
 async def _restore(session: Session, user: User, persona: Persona, terms: Terms) -> None:
     now = clock.now()
-    user.tier = persona.tier
     user.invite_validated = persona.invited
     user.trial_ends_at = now + timedelta(days=-1 if persona.trial_ended else terms.trial_days)
     user.disabled_at = now if persona.disabled else None
@@ -94,7 +94,8 @@ async def _restore(session: Session, user: User, persona: Persona, terms: Terms)
 async def _restore_usage(session: Session, user: User, persona: Persona, plans: Plans) -> None:
     """Take back grants, and bring usage to what the story says."""
     for override in await queries.usage.overrides(session, user.id):
-        await queries.usage.remove_override(session, user.id, override.feature)
+        if override.feature in plans.features:
+            await tiers.withdraw(session, plans, user.id, override.feature)
     if persona.room is not None:
         actor = Actor(user.id, Standing(user.tier, user.trial_ends_at, invited=persona.invited), scopes=None)
         await _restore_messages(session, actor, plans, exhausted=persona.room == "hardly any")

@@ -13,10 +13,12 @@ import errors
 from db import queries
 from db.models import Portfolio, new_id
 from db.session import Row, Session
-from domain import portfolios_csv, usage
+from domain import usage
 from domain.actor import Actor
+from domain.decisions import Quota
+from domain.entitlements import period_of, quota_of
 from domain.plans import Plans
-from domain.portfolios_csv import Lot
+from domain.portfolios_csv import Lot, Parsed
 
 MAX_POSITIONS = 50_000
 """Of one portfolio."""
@@ -34,10 +36,10 @@ class Imported:
 
 async def create(
     session: Session, plans: Plans, actor: Actor, *, name: str, description: str | None, currency: str
-) -> UUID:
-    """The id of a new portfolio, which is paid for in this transaction."""
+) -> tuple[UUID, Quota]:
+    """The id of a new portfolio, which is paid for in this transaction, and how many there are with it."""
     portfolio_id, now = new_id(), clock.now()
-    await usage.spend(session, plans, actor, "portfolios", portfolio_id)
+    quota = await usage.spend(session, plans, actor, "portfolios", portfolio_id)
     session.add(
         Portfolio(
             id=portfolio_id,
@@ -53,7 +55,16 @@ async def create(
         )
     )
     await session.flush()
-    return portfolio_id
+    return portfolio_id, quota
+
+
+async def quota_now(session: Session, plans: Plans, actor: Actor) -> Quota:
+    """How many there are now, and how many there may be."""
+    feature, now = plans.features["portfolios"], clock.now()
+    used = await queries.usage.used(session, actor.user_id, feature.key, period_of(feature, now))
+    found = quota_of(plans, actor.standing, feature, used, now)
+    assert found is not None  # a switch has none
+    return found
 
 
 async def update(
@@ -79,28 +90,25 @@ async def delete(session: Session, actor: Actor, portfolio_id: UUID) -> None:
 
 
 async def import_positions(
-    session: Session, actor: Actor, portfolio_id: UUID, text: str, *, replace: bool, dry_run: bool
+    session: Session, actor: Actor, portfolio_id: UUID, file: Parsed, *, replace: bool, dry_run: bool
 ) -> Imported:
-    """Bring the positions of a portfolio in line with a broker's file, all of it or, with any fault, nothing.
+    """Bring the positions of a portfolio in line with a broker's file, which has no faults.
 
     Rows are matched whole, as often as they occur: a lot that is there twice and in the file three times is added
     once. Without `replace` what the file does not have stays. What matches keeps its id.
     """
-    # In threads: a large file takes tenths of a second, in which others want to be served.
-    parsed = await asyncio.to_thread(portfolios_csv.parse, text)
-    with errors.collect_faults() as faults:
-        faults.found.extend(parsed.faults)
     # Two imports at once wait for each other here, so that each sees what the other has done.
-    portfolio = await _own(session, actor, portfolio_id)
+    portfolio = await _own(session, actor, portfolio_id, lock=not dry_run)
     there = await queries.portfolios.lots(session, portfolio_id)
-    added, unmatched = await asyncio.to_thread(_difference, there, parsed.lots)
+    # In a thread, as reading the file was: others want to be served meanwhile.
+    added, unmatched = await asyncio.to_thread(_difference, there, file.lots)
     removed = unmatched if replace else []
     total = len(there) + len(added) - len(removed)
     if total > MAX_POSITIONS:
         raise errors.Conflict(f"A portfolio holds at most {MAX_POSITIONS} positions; this would make it {total}.")
     if not dry_run:
         await _apply(session, portfolio, added, removed)
-    return Imported(len(added), len(removed), len(parsed.lots) - len(added), parsed.ignored_columns)
+    return Imported(len(added), len(removed), len(file.lots) - len(added), file.ignored_columns)
 
 
 def _difference(there: Sequence[Row], lots: Sequence[Lot]) -> tuple[list[Lot], list[UUID]]:
@@ -127,8 +135,8 @@ async def _apply(session: Session, portfolio: Portfolio, added: Sequence[Lot], r
         portfolio.updated_at = clock.now()
 
 
-async def _own(session: Session, actor: Actor, portfolio_id: UUID) -> Portfolio:
-    portfolio = await queries.portfolios.for_update(session, actor.user_id, portfolio_id)
+async def _own(session: Session, actor: Actor, portfolio_id: UUID, *, lock: bool = True) -> Portfolio:
+    portfolio = await queries.portfolios.own(session, actor.user_id, portfolio_id, lock=lock)
     if portfolio is None:
         raise errors.NotFound("You have no such portfolio.")
     return portfolio

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from functools import partial
+from itertools import islice
 from typing import Any, NamedTuple
 
 from db.models import InvestmentClass, OptionType
@@ -21,7 +22,12 @@ from errors import Fault
 
 MAX_ROWS = 10_000
 MAX_COLUMNS = 64
+MAX_LINES = 100_000
+"""Blank ones, and those within cells, included."""
 MAX_QUOTED = 100
+MAX_NAME = 40
+MAX_FAULTS = 20_000
+"""That are listed."""
 PATH = "input.csv"
 
 _DELIMITERS = ",;\t|"
@@ -33,6 +39,14 @@ _NOT_TEXT = re.compile("[\x00-\x08\x0e-\x1f\x7f\ufffd]")
 _UNSHOWABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _NAMES_DELIMITER = re.compile(r"sep=([,;\t|])[ \t]*(?:[\r\n]|$)", re.IGNORECASE)
 _BY_FIELD = {column.field: column for column in COLUMNS}
+_UNFIT_QUOTES = (
+    "The quotes here do not fit, so nothing from here on can be read: a separator or the end of the row "
+    "follows a closing quote, and a quote within a cell is doubled."
+)
+_TOO_LONG = (
+    f"A cell here has more than {csv.field_size_limit()} characters, so nothing from here on can be read: shorten it, "
+    "or close its quotes if it was meant to end earlier."
+)
 
 
 class Lot(NamedTuple):
@@ -60,8 +74,15 @@ class Parsed:
     faults: list[Fault] = field(default_factory=list)
 
     def refuse(self, message: str, row: int | None = None, column: str | None = None, value: str | None = None) -> None:
-        shown = [text if text is None else _UNSHOWABLE.sub("\ufffd", text[:MAX_QUOTED]) for text in (column, value)]
-        self.faults.append(Fault(PATH, message, row, *shown))
+        if len(self.faults) == MAX_FAULTS:
+            self.faults.append(Fault(PATH, f"There are more than {MAX_FAULTS} faults; the others are not listed."))
+        if len(self.faults) > MAX_FAULTS:
+            return
+        self.faults.append(Fault(PATH, message, row, _shown(column, MAX_NAME), _shown(value, MAX_QUOTED)))
+
+
+def _shown(text: str | None, longest: int) -> str | None:
+    return None if text is None else _UNSHOWABLE.sub("\ufffd", text[:longest])
 
 
 class _UnfitFileError(Exception):
@@ -94,9 +115,11 @@ def _parse(text: str, parsed: Parsed) -> None:
         text = text.removeprefix(mark)
     if "\0" in text or len(_NOT_TEXT.findall(text, 0, 4096)) > 8:
         raise _UnfitFileError("This is not a text. Export the positions as CSV.")
+    if text.count("\n") + text.count("\r") > MAX_LINES:
+        raise _UnfitFileError(f"The file has more than {MAX_LINES} lines.")
     named = _NAMES_DELIMITER.match(text)
     delimiter = named[1] if named else max(_DELIMITERS, key=lambda each: _fitness(text, each))
-    records = list(_records(text, delimiter, parsed))[1 if named else 0 :]
+    records = list(islice(_records(text, delimiter, parsed), MAX_ROWS + 3))[1 if named else 0 :]
     if not records:
         if parsed.faults:
             return
@@ -105,9 +128,9 @@ def _parse(text: str, parsed: Parsed) -> None:
     if sum(map(bool, header)) < 2:
         raise _UnfitFileError("Only one column was found: separate columns by commas, semicolons, tabs or |.", row)
     if len(header) > MAX_COLUMNS:
-        raise _UnfitFileError(f"At most {MAX_COLUMNS} columns; this file has {len(header)}.", row)
+        raise _UnfitFileError(f"At most {MAX_COLUMNS} columns; this file has more.", row)
     if len(rows) > MAX_ROWS:
-        raise _UnfitFileError(f"At most {MAX_ROWS} rows below the header; this file has {len(rows)}.")
+        raise _UnfitFileError(f"At most {MAX_ROWS} rows below the header; this file has more.")
     table = _Table(header, _places(row, header, parsed), parsed)
     if not rows and not parsed.faults:
         raise _UnfitFileError("There is no row below the header.")
@@ -127,15 +150,13 @@ def _records(text: str, delimiter: str, parsed: Parsed) -> Iterator[_Record]:
     number = 0
     try:
         for number, cells in enumerate(csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True), 1):
-            stripped = [cell.strip() for cell in cells]
+            stripped = [cell.strip() for cell in cells[: MAX_COLUMNS + 1]]
             if any(stripped):
                 yield number, stripped
-    except csv.Error:
-        parsed.refuse(
-            "The quotes here do not fit, so nothing from here on can be read: a separator or the end of the row "
-            "follows a closing quote, and a quote within a cell is doubled.",
-            number + 1,
-        )
+    except csv.Error as error:
+        # The module tells its errors apart by their words alone.
+        too_long = "field limit" in str(error)
+        parsed.refuse(_TOO_LONG if too_long else _UNFIT_QUOTES, number + 1)
 
 
 def _places(row: int, header: Sequence[str], parsed: Parsed) -> list[_Place]:

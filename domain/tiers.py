@@ -5,6 +5,7 @@ from uuid import UUID
 
 import clock
 import errors
+import spelling
 from db import queries
 from db.models import User
 from db.session import Session, announce
@@ -24,6 +25,8 @@ async def assign(session: Session, plans: Plans, user_id: UUID, tier: str) -> Pl
         audit.record(session, user.id, "tier.set", before=user.tier, after=plan.tier)
         user.tier = plan.tier
         user.updated_at = clock.now()
+        # A rule after this one in the same transaction reads the account anew.
+        await session.flush()
         announce(session, user.id)
     return plan
 
@@ -40,20 +43,19 @@ async def grant(
 ) -> Feature:
     """Give an account `extra` of a feature above its limit (None: all limits off) until a moment (None: for good).
 
-    It takes the place of what was granted of this feature before.
+    It takes the place of what was granted of this feature before. `BadUserInput` with all that is wrong with it.
     """
     known, now = _feature(plans, feature), clock.now()
-    if known.kind == "switch" and extra is not None:
-        raise errors.Conflict(f"{known.key} is a switch: grant it without limit, which switches it on.")
-    if extra is not None and not 1 <= extra <= LARGEST:
-        raise errors.Conflict(f"From 1 to {LARGEST} may be granted.")
-    if until is not None and until <= now:
-        raise errors.Conflict("This grant would have ended already. Name a moment in the future.")
-    if note is not None and len(note) > MAX_NOTE:
-        raise errors.Conflict(f"A note has at most {MAX_NOTE} characters.")
+    with errors.collect_faults() as faults:
+        switch = known.kind == "switch" and extra is not None
+        faults.unless(not switch, "extra", f"{known.key} is a switch: grant it without limit, which switches it on.")
+        faults.unless(extra is None or 1 <= extra <= LARGEST, "extra", f"From 1 to {LARGEST} may be granted.")
+        past = until is not None and until <= now
+        faults.unless(not past, "until", "This grant would have ended already. Name a moment in the future.")
+        faults.unless(note is None or len(note) <= MAX_NOTE, "note", f"A note has at most {MAX_NOTE} characters.")
     user = await _user(session, user_id)
     await queries.usage.set_override(session, user.id, known.key, extra=extra, until=until, note=note, now=now)
-    ends = until.isoformat() if until else None
+    ends = spelling.moment(until) if until else None
     audit.record(session, user.id, "override.set", feature=known.key, extra=extra, until=ends)
     announce(session, user.id)
     return known

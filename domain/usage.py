@@ -1,18 +1,47 @@
 """Usage: deciding on a spend and making it, giving back, adjusting. What allows it is in domain.entitlements."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 import clock
 import errors
 from db import queries
 from db.models import new_id
-from db.session import Session
+from db.session import Read, Row, Session
 from domain.actor import Actor
 from domain.decisions import Quota
 from domain.entitlements import decide, limit_of, period_of, quota_of
 from domain.plans import Plans
 
 _ATTEMPTS = 5  # somebody else may give back between a refusal and the look at what is used
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an account did with one feature, and `counted`: what its limit is compared with. Days and months are UTC."""
+
+    today: int = 0
+    this_month: int = 0
+    total: int = 0
+    counted: int = 0
+
+
+def overview(user_id: UUID, now: datetime) -> Read:
+    """The read that `usages` reads."""
+    return queries.usage.overview(user_id, now.date(), now.date().replace(day=1))
+
+
+def usages(plans: Plans, rows: Iterable[Row]) -> dict[str, Usage]:
+    """The usage of each feature of the plans."""
+    found = dict.fromkeys(plans.features, Usage())
+    for row in rows:
+        feature = plans.features.get(row.feature)
+        if feature is not None:
+            counted = row.used_this_month if feature.kind == "metered" else row.used_now
+            found[feature.key] = Usage(row.today, row.this_month, row.total, counted)
+    return found
 
 
 async def spend(session: Session, plans: Plans, actor: Actor, feature: str, paid_for: UUID) -> Quota:
@@ -46,13 +75,21 @@ async def spend(session: Session, plans: Plans, actor: Actor, feature: str, paid
 
 
 async def require(session: Session, plans: Plans, actor: Actor, feature: str) -> None:
-    """Raise the error of the decision unless the feature may be used now; nothing is spent."""
+    """Raise the error of the decision unless the account may use the feature at all; nothing is spent.
+
+    What is used is read only for that error: how much is left is decided by the spend that must follow, in one
+    statement (`require_spent`).
+    """
     kind, now = plans.features[feature], clock.now()
-    unlimited = limit_of(plans, actor.standing, kind, now) is None
-    used = 0 if unlimited else await queries.usage.used(session, actor.user_id, feature, period_of(kind, now))
-    decision = decide(plans, actor.standing, kind, used, now)
-    if not decision.allowed:
-        raise decision.error()
+    if not decide(plans, actor.standing, kind, 0, now).allowed:
+        used = await queries.usage.used(session, actor.user_id, feature, period_of(kind, now))
+        raise decide(plans, actor.standing, kind, used, now).error()
+
+
+def require_spent(session: Session, plans: Plans, feature: str) -> None:
+    """Raise unless this transaction has spent the feature, where it is counted: who promised to has forgotten it."""
+    if plans.features[feature].kind != "switch" and not queries.usage.has_spent(session, feature):
+        raise RuntimeError(f"within_tier({feature!r}) was declared, but nothing of it was spent.")
 
 
 async def give_back(session: Session, paid_for: UUID) -> bool:

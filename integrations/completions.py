@@ -1,17 +1,15 @@
 """One request to `/chat/completions` through the openai library, read defensively. When to ask again is in llm."""
 
+import json
 import logging
 import re
 from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import httpx2
 import openai
 
-from integrations.llm import MAX_ANSWER, TIMEOUT, Endpoint, Failure, Turn
-
-if TYPE_CHECKING:
-    from openai.types.chat import ChatCompletionMessageParam
+from integrations.llm_terms import MAX_ANSWER, TIMEOUT, Endpoint, Failure, Turn
 
 CONNECT = 5.0
 """Seconds."""
@@ -21,6 +19,7 @@ MAX_CONNECTIONS = 64
 
 _HEADERS = {"host", "accept", "content-type", "content-length", "connection", "user-agent", "authorization"}
 _UNFIT = re.compile("[\x00\ud800-\udfff]")  # what Postgres cannot store as text
+_KEY_SHAPE = re.compile(r"\b(?:sk|key|pk)-[\w-]{6,}")
 _RETRY_AFTER = 10  # seconds, where a 429 does not say
 _MAX_RETRY_AFTER = 3600
 _CUT = "\n\n[The answer ends here: it was cut off at its longest.]"
@@ -48,11 +47,12 @@ class Completions:
 
     async def answer(self, turns: Sequence[Turn]) -> str:
         """The text of the first choice; `Failure` when there is none."""
-        messages = cast(
-            "list[ChatCompletionMessageParam]", [{"role": turn.role, "content": turn.content} for turn in turns]
-        )
+        messages = [{"role": turn.role, "content": turn.content} for turn in turns]
+        body = {"model": self._endpoint.model, "messages": messages}
         try:
-            completion = await self._client.chat.completions.create(model=self._endpoint.model, messages=messages)
+            # The body as it came: of two megabytes of braces the library would build objects for half a minute.
+            response = await self._client.post("/chat/completions", cast_to=httpx2.Response, body=body)
+            return _text_of(json.loads(response.content))
         except openai.APIStatusError as error:
             raise self._refused(error) from None
         except openai.APIConnectionError as error:
@@ -61,7 +61,6 @@ class Completions:
             raise Failure(f"no connection: {type(error.__cause__).__name__}", passing=not timed_out) from None
         except (openai.OpenAIError, ValueError, RecursionError) as error:
             raise Failure(f"not an answer: {type(error).__name__}") from None
-        return _text_of(completion)
 
     async def aclose(self) -> None:
         await self._client.close()
@@ -78,8 +77,10 @@ class Completions:
     def _refused(self, error: openai.APIStatusError) -> Failure:
         """What a status means. An answer to a bad key may repeat parts of the key, so its text is not kept."""
         status = error.status_code
-        said = "" if status in (401, 403) else _UNFIT.sub("", error.message)[:300]
-        reason = f"status {status} {said}".strip().replace(self._endpoint.api_key, "[redacted]")
+        # Before it is cut, or a part of a key would no longer be known for one.
+        whole = _UNFIT.sub("", error.message).replace(self._endpoint.api_key, "[redacted]")
+        said = "" if status in (401, 403) else _KEY_SHAPE.sub("[redacted]", whole)[:300]
+        reason = f"status {status} {said}".strip()
         if status == 429:
             return Failure(
                 reason,
@@ -118,18 +119,22 @@ async def _bound(response: httpx2.Response) -> None:
     response.stream = _Bounded(cast("httpx2.AsyncByteStream", response.stream))
 
 
-def _text_of(completion: Any) -> str:
-    """The library builds its objects from whatever JSON came, or hands over the text: nothing is where it should be."""
-    choices = getattr(completion, "choices", None)
+def _text_of(completion: object) -> str:
+    """Of whatever JSON came: nothing in it need be where it should be."""
+    choices = _field(completion, "choices")
     if not isinstance(choices, list) or not choices:
         raise Failure("the answer is not a chat completion")
-    message, finish = getattr(choices[0], "message", None), getattr(choices[0], "finish_reason", None)
+    message, finish = _field(choices[0], "message"), _field(choices[0], "finish_reason")
     if finish == "content_filter":
         raise Failure("stopped by the content filter of the endpoint", public=_DECLINED)
-    said = getattr(message, "content", None) or getattr(message, "refusal", None)
+    said = _field(message, "content") or _field(message, "refusal")
     text = _UNFIT.sub("\ufffd", said).strip() if isinstance(said, str) else ""
     if not text:
-        raise Failure(f"the answer is empty, finish_reason {str(finish)[:40]!r}")
+        raise Failure(f"the answer is empty, finish_reason {finish[:40] if isinstance(finish, str) else None!r}")
     if len(text) > MAX_ANSWER or finish == "length":
         return text[: MAX_ANSWER - len(_CUT)] + _CUT
     return text
+
+
+def _field(document: object, name: str) -> Any:
+    return document.get(name) if isinstance(document, dict) else None

@@ -5,18 +5,12 @@ The library that speaks to it is used in `integrations.completions` only; what i
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
 
 import structlog
 
 from errors import RateLimited, UpstreamFailed
+from integrations.llm_terms import TIMEOUT, Client, Endpoint, Failure, Turn
 
-if TYPE_CHECKING:
-    from integrations.completions import Completions
-
-TIMEOUT = 45.0
-"""Seconds for an answer, both attempts and the pause between them included."""
 PATIENCE = 5
 """Seconds: a server that wants to be left alone for longer is not asked a second time."""
 PAUSE = 0.5
@@ -24,50 +18,8 @@ PAUSE = 0.5
 MAX_TURNS = 100
 MAX_REQUEST = 200_000
 """Characters of all turns together."""
-MAX_ANSWER = 32_000
-"""Characters; the rest of a longer answer is cut off."""
-NO_KEY = "none"
-"""What is sent where there is no key, as local servers have it."""
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One message of a conversation, as the model is shown it."""
-
-    role: Literal["system", "user", "assistant"]
-    content: str
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where the model is: `base_url` ends before `/chat/completions`. The key is shown by no repr."""
-
-    base_url: str
-    model: str
-    api_key: str = field(default=NO_KEY, repr=False)
-
-
-class Failure(Exception):
-    """One attempt without an answer. `reason` is for the log, `public` for the person who asked.
-
-    `passing`: the same request may succeed in a moment. `retry_after`: seconds, where the server limits us.
-    """
-
-    def __init__(
-        self,
-        reason: str,
-        *,
-        public: str = "The language model gave no answer. Try again in a moment.",
-        passing: bool = False,
-        retry_after: int | None = None,
-    ) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.public = public
-        self.passing = passing
-        self.retry_after = retry_after
 
 
 class Llm:
@@ -75,7 +27,7 @@ class Llm:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._opened: Completions | None = None
+        self._opened: Client | None = None
         self._opening = asyncio.Lock()
 
     async def answer(self, turns: Sequence[Turn]) -> str:
@@ -91,7 +43,7 @@ class Llm:
             failure = Failure(f"no answer within {TIMEOUT:g} seconds")
         except Failure as error:
             failure = error
-        _log.warning("llm.failed", reason=failure.reason, endpoint=self._endpoint.base_url, model=self._endpoint.model)
+        _log.warning("llm.failed", reason=failure.reason, host=self._endpoint.host, model=self._endpoint.model)
         if failure.retry_after is not None:
             raise RateLimited(failure.public, failure.retry_after)
         raise UpstreamFailed(failure.public)
@@ -103,17 +55,17 @@ class Llm:
     async def _answer(self, turns: Sequence[Turn]) -> str:
         if len(turns) > MAX_TURNS or sum(len(turn.content) for turn in turns) > MAX_REQUEST:
             raise Failure("the request is larger than we send", public="The conversation is too long to be answered.")
-        completions = await self._completions()
+        client = await self._client()
         try:
-            return await completions.answer(turns)
+            return await client.answer(turns)
         except Failure as failure:
             if not failure.passing or (failure.retry_after or 0) > PATIENCE:
                 raise
             pause = failure.retry_after or PAUSE
         await asyncio.sleep(pause)
-        return await completions.answer(turns)
+        return await client.answer(turns)
 
-    async def _completions(self) -> "Completions":
+    async def _client(self) -> Client:
         async with self._opening:
             if self._opened is None:
                 # In a thread: importing the library takes half a second, and reading the system's roots some more.
@@ -121,7 +73,7 @@ class Llm:
             return self._opened
 
 
-def _open(endpoint: Endpoint) -> "Completions":
+def _open(endpoint: Endpoint) -> Client:
     # Imported at first use: 25 MiB that only a deployment with a model needs.
     from integrations.completions import Completions  # noqa: PLC0415
 

@@ -57,10 +57,7 @@ class ChatMutation:
             conversation_id=sent.conversation_id,
             message_id=sent.question_id,
             answer_id=sent.answer_id,
-            quota_used=sent.quota.used,
-            quota_limit=sent.quota.limit,
-            quota_remaining=sent.quota.remaining,
-            quota_resets_at=sent.quota.resets_at.isoformat() if sent.quota.resets_at else None,
+            **SendChatMessagePayload.kept(sent.quota),
         )
 
     @mutation(IsAuthenticated, IsSession, HasValidatedInvite, description="Call a conversation something else.")
@@ -73,7 +70,7 @@ class ChatMutation:
         IsSession,
         HasValidatedInvite,
         description="Remove a conversation with its messages, for good. An answer that is on its way is abandoned; its "
-        "AI message is not returned.",
+        "AI message is returned only if nobody has begun to write it.",
     )
     async def delete_conversation(self, work: Work, input: DeleteConversationInput) -> DeleteConversationPayload:
         await domain.chat.delete(work.session, work.actor, input.conversation_key)

@@ -1,11 +1,9 @@
 """Queries of plans, usage, and why something is allowed or refused."""
 
-import contextlib
-
 import strawberry
 
 import errors
-from auth.permissions import IsAuthenticated, has_scope
+from auth.permissions import IsAuthenticated, has_scope, strangers_or
 from schema.context import Info
 from schema.entitlements import USUAL, Entitlement, Plan, find_feature
 from schema.usage import FeatureName, Usage
@@ -21,12 +19,12 @@ class EntitlementsQuery:
         return Usage()
 
     @strawberry.field(
+        permission_classes=[strangers_or(has_scope("account:read"))],
         description="Whether the caller may use one more of a feature, why, and what would change the answer. "
-        "Strangers and disabled accounts get an answer too; an API key needs the scope account:read."
+        "It judges the account and not the credential: what needs a session is still refused to an API key. "
+        "Strangers and disabled accounts get an answer too; an API key needs the scope account:read.",
     )
     async def entitlement(self, info: Info, feature: FeatureName) -> Entitlement:
-        with contextlib.suppress(errors.Unauthenticated, errors.AccountDisabled):
-            await has_scope("account:read")().refuse(info.context.caller)
         with errors.collect_faults() as faults:
             found = find_feature(info, feature, faults)
         assert found is not None  # else it was a fault

@@ -20,6 +20,8 @@ from db.session import Session
 from domain.actor import Actor
 from domain.plans import Plans
 from domain.refusal import Refused
+from errors import Faults, collect_faults
+from resolvers.turns import Turns
 from schema.context import Info, Services
 from schema.inputs import MutationInput
 from schema.payloads import Payload
@@ -27,28 +29,39 @@ from schema.payloads import Payload
 KEPT_FOR = timedelta(hours=24)
 TWIN_WAIT_SECONDS = 10.0
 
+WRITES_AT_ONCE = 3
+"""Transactions that one account may have under way in a process."""
+_TURNS = Turns(WRITES_AT_ONCE)
+
 _Effect = Callable[..., Awaitable[Payload | Refused]]
+_Prepare = Callable[[Any, Faults], Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What the effect of a mutation gets: the caller, and the transaction that ends with it."""
+    """What the effect of a mutation gets: the caller, the transaction that ends with it, and what was prepared."""
 
     session: Session
     actor: Actor
     services: Services
+    prepared: Any
 
     @property
     def plans(self) -> Plans:
         return self.services.plans
 
 
-def mutation(*guards: type[BasePermission], description: str) -> Callable[[_Effect], Any]:
+def mutation(
+    *guards: type[BasePermission], description: str, prepare: _Prepare | None = None
+) -> Callable[[_Effect], Any]:
     """Declare a root field: `async def field(self, work: Work, input: XInput) -> XPayload`, or `-> XPayload | Refused`.
 
     Guards (credential, account, invite or scope) come first, then the check of the input, then one transaction with
     the idempotency look-up, the guards `within_tier`, the effect and its record. An effect that raises leaves nothing
     behind; one that returns `Refused` leaves its evidence.
+
+    `prepare` is for the part of a check that takes its time, such as reading a file: it runs before the transaction,
+    adds its faults to those of the input, and what it returns is `work.prepared`.
     """
     gates = [guard.feature for guard in guards if issubclass(guard, WithinTier)]
     first = [guard for guard in guards if not issubclass(guard, WithinTier)]
@@ -60,13 +73,19 @@ def mutation(*guards: type[BasePermission], description: str) -> Callable[[_Effe
 
         async def resolve(self: Any, info: Info, input: MutationInput) -> Payload:
             actor = await info.context.caller.actor()
-            input.check()
-            attempt = _Attempt(effect.__name__, input, actor, info.context.services, payload_type)
+            with collect_faults() as faults:
+                input.find_faults(faults)
+                prepared = await prepare(input, faults) if prepare else None
+            attempt = _Attempt(effect.__name__, input, actor, info.context.services, payload_type, prepared)
 
             async def take_effect(work: Work) -> Payload | Refused:
                 for feature in gates:
                     await domain.usage.require(work.session, work.plans, work.actor, feature)
-                return await effect(self, work, input)
+                result = await effect(self, work, input)
+                if not isinstance(result, Refused):
+                    for feature in gates:
+                        domain.usage.require_spent(work.session, work.plans, feature)
+                return result
 
             result = await attempt.outcome(take_effect)
             info.context.forget()
@@ -90,19 +109,20 @@ class _Attempt:
     actor: Actor
     services: Services
     payload_type: type[Payload]
+    prepared: Any
 
     async def outcome(self, effect: Callable[[Work], Awaitable[Payload | Refused]]) -> Payload | Refused:
         """Do the work, or return what it came to before; a twin at work under the same key is waited for."""
         deadline, pause = time.monotonic() + TWIN_WAIT_SECONDS, 0.02
         while True:
-            async with self.services.database.transaction() as session:
+            async with _TURNS.of(self.actor.user_id), self.services.database.transaction() as session:
                 ours = await self._is_ours(session)
                 # Looked up by those who wait as well: once it is there, none of them needs the claim any more.
                 earlier = await self._earlier(session)
                 if earlier is not None:
                     return earlier
                 if ours:
-                    result = await effect(Work(session, self.actor, self.services))
+                    result = await effect(Work(session, self.actor, self.services, self.prepared))
                     if not isinstance(result, Refused):
                         await self._record(session, result)
                     return result

@@ -1,10 +1,15 @@
 """Queries and mutations of portfolios and their positions."""
 
+import asyncio
+
 import strawberry
 
 import domain
 from auth.permissions import HasValidatedInvite, IsAuthenticated, IsSession, has_scope, within_tier
 from db import queries
+from domain import portfolios_csv
+from domain.portfolios_csv import Parsed
+from errors import Faults
 from resolvers.mutation import Work, mutation
 from schema.context import Info
 from schema.pagination import After, Before, Connection, First, Last, Page, connect
@@ -36,6 +41,18 @@ class PortfoliosQuery:
         return await connect(info, Portfolio, queries.portfolios.PORTFOLIOS_OF_USER, actor.user_id, page)
 
 
+_READING = asyncio.Semaphore(2)
+"""Files that are read at the same time: each keeps a processor busy."""
+
+
+async def _read_file(input: ImportPositionsInput, faults: Faults) -> Parsed:
+    # In a thread: a large file takes tenths of a second, in which others want to be served.
+    async with _READING:
+        parsed = await asyncio.to_thread(portfolios_csv.parse, input.csv)
+    faults.found.extend(parsed.faults)
+    return parsed
+
+
 @strawberry.type
 class PortfoliosMutation:
     @mutation(
@@ -46,8 +63,8 @@ class PortfoliosMutation:
         description="Create a portfolio; how many there may be is the plan's.",
     )
     async def create_portfolio(self, work: Work, input: CreatePortfolioInput) -> CreatePortfolioPayload:
-        created = await domain.portfolios.create(work.session, work.plans, work.actor, **input.values())
-        return CreatePortfolioPayload(portfolio_id=created)
+        created, quota = await domain.portfolios.create(work.session, work.plans, work.actor, **input.values())
+        return CreatePortfolioPayload(portfolio_id=created, **CreatePortfolioPayload.kept(quota))
 
     @mutation(
         IsAuthenticated,
@@ -69,13 +86,15 @@ class PortfoliosMutation:
     )
     async def delete_portfolio(self, work: Work, input: DeletePortfolioInput) -> DeletePortfolioPayload:
         await domain.portfolios.delete(work.session, work.actor, input.portfolio_id)
-        return DeletePortfolioPayload(portfolio_id=input.portfolio_id)
+        quota = await domain.portfolios.quota_now(work.session, work.plans, work.actor)
+        return DeletePortfolioPayload(portfolio_id=input.portfolio_id, **DeletePortfolioPayload.kept(quota))
 
     @mutation(
         IsAuthenticated,
         IsSession,
         HasValidatedInvite,
         within_tier("positionImport"),
+        prepare=_read_file,
         description="Bring the positions of a portfolio in line with a broker's CSV file; with any fault in it nothing "
         "changes. Rows are matched whole, and as often as they occur: the same file again changes nothing.",
     )
@@ -84,7 +103,7 @@ class PortfoliosMutation:
             work.session,
             work.actor,
             input.target,
-            input.csv,
+            work.prepared,
             replace=input.mode is ImportMode.REPLACE,
             dry_run=input.dry_run,
         )

@@ -114,10 +114,7 @@ class ApiKeyIdInput(MutationInput):
     @property
     def key_id(self) -> UUID:
         """The key that is meant; `NotFound` for the id of something else."""
-        type_name, key = ids.decode(self.id) or ("", None)
-        if type_name != ApiKey.__name__ or key is None:
-            raise NotFound("You have no such API key.")
-        return key
+        return ids.key_of(ApiKey.__name__, self.id, called="API key")
 
 
 @strawberry.input(description="Which API key to replace, and for how long the old one goes on working.")

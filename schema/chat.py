@@ -1,17 +1,18 @@
 """Chat as clients see it: conversations, their messages, and the inputs and payloads of their mutations."""
 
 from datetime import datetime
-from enum import Enum
 from uuid import UUID
 
 import strawberry
 
 from db import queries
-from errors import Faults, NotFound
+from db.models import ChatRole, ChatStatus
+from errors import Faults
 from schema import ids
 from schema.context import Info
-from schema.entitlements import Quota
-from schema.inputs import MutationInput, check_text, is_clean, is_visible
+from schema.entitlements import QuotaPayload
+from schema.enums import describe
+from schema.inputs import MutationInput, check_lines, check_text, is_visible
 from schema.node import Node
 from schema.pagination import After, Before, Connection, First, Last, Page, connect
 from schema.payloads import Payload
@@ -20,19 +21,21 @@ MAX_CONTENT = 8_000
 MAX_TITLE = 200
 
 
-@strawberry.enum(description="Who says something.")
-class ChatRole(Enum):
-    USER = strawberry.enum_value("USER", description="The one who asks.")
-    ASSISTANT = strawberry.enum_value("ASSISTANT", description="What answers: a language model, or the offline one.")
-
-
-@strawberry.enum(description="How far a message is.")
-class ChatStatus(Enum):
-    QUEUED = strawberry.enum_value("QUEUED", description="An answer that waits for its turn.")
-    STREAMING = strawberry.enum_value("STREAMING", description="An answer that is being written.")
-    COMPLETE = strawberry.enum_value("COMPLETE", description="Whole; questions always are.")
-    CANCELLED = strawberry.enum_value("CANCELLED", description="An answer that was stopped.")
-    FAILED = strawberry.enum_value("FAILED", description="An answer that did not come; its AI message was returned.")
+describe(
+    ChatRole,
+    "Who says something.",
+    USER="The one who asks.",
+    ASSISTANT="What answers: a language model, or the offline one.",
+)
+describe(
+    ChatStatus,
+    "How far a message is.",
+    QUEUED="An answer that waits for its turn.",
+    STREAMING="An answer that is being written.",
+    COMPLETE="Whole; questions always are.",
+    CANCELLED="An answer that was stopped.",
+    FAILED="An answer that did not come; its AI message was returned.",
+)
 
 
 @strawberry.type(description="A question, or the answer to it.")
@@ -59,61 +62,46 @@ class Conversation(Node):
         return await connect(info, ChatMessage, queries.chat.MESSAGES_OF_CONVERSATION, self.pk, page)
 
 
-async def _conversation(info: Info, conversation_id: UUID) -> Conversation:
+async def _conversation(info: Info, conversation_id: UUID) -> Conversation | None:
     actor = await info.context.caller.actor()
     row = await info.context.read.row(queries.chat.conversations(actor.user_id, [conversation_id]))
-    if row is None:
-        raise NotFound("You have no such conversation.")
-    return Conversation.from_row(row)
+    return Conversation.from_row(row) if row else None
 
 
-async def _message(info: Info, message_id: UUID) -> ChatMessage:
+async def _message(info: Info, message_id: UUID) -> ChatMessage | None:
     actor = await info.context.caller.actor()
     row = await info.context.read.row(queries.chat.messages(actor.user_id, [message_id]))
-    if row is None:
-        raise NotFound("You have no such message.")
-    return ChatMessage.from_row(row)
+    return ChatMessage.from_row(row) if row else None
 
 
 @strawberry.type(description="The question that was stored, and its answer, which is being written.")
-class SendChatMessagePayload(Payload):
+class SendChatMessagePayload(QuotaPayload):
     conversation_id: strawberry.Private[UUID]
     message_id: strawberry.Private[UUID]
     answer_id: strawberry.Private[UUID]
-    quota_used: strawberry.Private[int]
-    quota_limit: strawberry.Private[int | None]
-    quota_remaining: strawberry.Private[int | None]
-    quota_resets_at: strawberry.Private[str | None]
 
-    @strawberry.field(description="The conversation, new if none was named.")
-    async def conversation(self, info: Info) -> Conversation:
+    @strawberry.field(description="The conversation, new if none was named; null for a retry after it was deleted.")
+    async def conversation(self, info: Info) -> Conversation | None:
         return await _conversation(info, self.conversation_id)
 
-    @strawberry.field(description="The question.")
-    async def message(self, info: Info) -> ChatMessage:
+    @strawberry.field(description="The question; null for a retry after the conversation was deleted.")
+    async def message(self, info: Info) -> ChatMessage | None:
         return await _message(info, self.message_id)
 
-    @strawberry.field(description="The answer: at first QUEUED. Ask for it by its id, with `node`, until it has ended.")
-    async def answer(self, info: Info) -> ChatMessage:
+    @strawberry.field(
+        description="The answer: at first QUEUED. Ask for it by its id, with `node`, until it has ended. Null for a "
+        "retry after the conversation was deleted."
+    )
+    async def answer(self, info: Info) -> ChatMessage | None:
         return await _message(info, self.answer_id)
-
-    @strawberry.field(description="The AI messages, this one included.")
-    def quota(self) -> Quota:
-        return Quota(
-            feature="aiMessages",
-            used=self.quota_used,
-            limit=self.quota_limit,
-            remaining=self.quota_remaining,
-            resets_at=datetime.fromisoformat(self.quota_resets_at) if self.quota_resets_at else None,
-        )
 
 
 @strawberry.type(description="The conversation with its new title.")
 class RenameConversationPayload(Payload):
     conversation_id: strawberry.Private[UUID]
 
-    @strawberry.field(description="The conversation.")
-    async def conversation(self, info: Info) -> Conversation:
+    @strawberry.field(description="The conversation; null for a retry after it was deleted.")
+    async def conversation(self, info: Info) -> Conversation | None:
         return await _conversation(info, self.conversation_id)
 
 
@@ -137,22 +125,20 @@ class SendChatMessageInput(MutationInput):
     )
 
     def check_fields(self, faults: Faults) -> None:
-        faults.unless(is_visible(self.content), "input.content", "Not empty.")
-        faults.unless(len(self.content) <= MAX_CONTENT, "input.content", f"At most {MAX_CONTENT} characters.")
-        on_lines = self.content.replace("\r\n", "").replace("\n", "")
-        faults.unless(is_clean(on_lines), "input.content", "No control characters other than new lines.")
+        faults.unless(is_visible(self.content[:MAX_CONTENT]), "input.content", "Not empty.")
+        check_lines(faults, "content", self.content, longest=MAX_CONTENT)
         for name, given in (("conversationId", self.conversation_id), ("portfolioId", self.portfolio_id)):
             faults.unless(given is None or ids.decode(given) is not None, f"input.{name}", "Not an id of this API.")
 
     @property
     def conversation_key(self) -> UUID | None:
         """The conversation that is meant; `NotFound` for the id of something else."""
-        return _key(Conversation.__name__, self.conversation_id) if self.conversation_id is not None else None
+        return ids.key_of(Conversation.__name__, self.conversation_id) if self.conversation_id is not None else None
 
     @property
     def portfolio_key(self) -> UUID | None:
         """The portfolio that is meant; `NotFound` for the id of something else."""
-        return _key("Portfolio", self.portfolio_id) if self.portfolio_id is not None else None
+        return ids.key_of("Portfolio", self.portfolio_id) if self.portfolio_id is not None else None
 
 
 @strawberry.input(description="Which conversation.")
@@ -165,7 +151,7 @@ class ConversationIdInput(MutationInput):
     @property
     def conversation_key(self) -> UUID:
         """The conversation that is meant; `NotFound` for the id of something else."""
-        return _key(Conversation.__name__, self.id)
+        return ids.key_of(Conversation.__name__, self.id)
 
 
 @strawberry.input(description="Which conversation to call what.")
@@ -180,10 +166,3 @@ class RenameConversationInput(ConversationIdInput):
 @strawberry.input(description="Which conversation to remove.")
 class DeleteConversationInput(ConversationIdInput):
     pass
-
-
-def _key(type_name: str, given: str) -> UUID:
-    found, key = ids.decode(given) or ("", None)
-    if found != type_name or key is None:
-        raise NotFound(f"You have no such {type_name.lower()}.")
-    return key

@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from auth.context import Caller
 from auth.entitlements import Entitlements, Plans
+from auth.history import History
 from db.session import Database
 from schema.reading import Reader
 from sealing import Sealer
@@ -26,22 +27,28 @@ class Services:
 
 @dataclass(slots=True)
 class Context:
-    """One request. `read` runs reads, `entitlements` decides what may be done; writes are in `resolvers.mutation`."""
+    """One request. `read` runs reads, `entitlements` decides what may be done, `history` knows what was.
+
+    Writes are in `resolvers.mutation`.
+    """
 
     caller: Caller
     services: Services
     read: Reader = field(init=False)
     entitlements: Entitlements = field(init=False)
+    history: History = field(init=False)
 
     def __post_init__(self) -> None:
         self.read = Reader(self.services.database)
         self.entitlements = Entitlements(self.caller, self.services.plans, self.read.rows)
+        self.history = History(self.caller, self.read.rows)
 
     def forget(self) -> None:
         """Drop what was read: a mutation may have changed it."""
         self.caller.forget()
         self.read.forget()
         self.entitlements.forget()
+        self.history.forget()
 
 
 Info = strawberry.Info[Context, None]

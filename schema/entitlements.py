@@ -2,13 +2,15 @@
 
 from datetime import datetime
 from enum import Enum
-from typing import Self
+from typing import Any, Self
 
 import strawberry
 
+import spelling
 from auth import entitlements as known
 from errors import Faults
 from schema.context import Info
+from schema.payloads import Payload
 
 USUAL = 20
 """How many features or plans there are at most, as the cost of a document is measured."""
@@ -60,6 +62,38 @@ class Quota:
             limit=quota.limit,
             remaining=quota.remaining,
             resets_at=quota.resets_at,
+        )
+
+
+@strawberry.type
+class QuotaPayload(Payload):
+    """A payload that keeps the quota as its mutation left it: `XPayload(…, **XPayload.kept(quota))`."""
+
+    quota_feature: strawberry.Private[str]
+    quota_used: strawberry.Private[int]
+    quota_limit: strawberry.Private[int | None]
+    quota_remaining: strawberry.Private[int | None]
+    quota_resets_at: strawberry.Private[str | None]
+
+    @staticmethod
+    def kept(quota: known.Quota) -> dict[str, Any]:
+        """What the payload stores of a quota, by field."""
+        return {
+            "quota_feature": quota.feature,
+            "quota_used": quota.used,
+            "quota_limit": quota.limit,
+            "quota_remaining": quota.remaining,
+            "quota_resets_at": quota.resets_at and spelling.moment(quota.resets_at),
+        }
+
+    @strawberry.field(description="How much was used after this, and what was left; a retry is told the same.")
+    def quota(self) -> Quota:
+        return Quota(
+            feature=self.quota_feature,
+            used=self.quota_used,
+            limit=self.quota_limit,
+            remaining=self.quota_remaining,
+            resets_at=datetime.fromisoformat(self.quota_resets_at) if self.quota_resets_at else None,
         )
 
 

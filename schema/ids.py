@@ -4,6 +4,8 @@ import base64
 import binascii
 from uuid import UUID
 
+from errors import NotFound
+
 _MAX_LENGTH = 128
 
 
@@ -22,3 +24,11 @@ def decode(text: str) -> tuple[str, UUID] | None:
         return None
     # Only the one spelling: an id is compared, cached and logged as text by clients.
     return found if encode(*found) == text else None
+
+
+def key_of(type_name: str, text: str, *, called: str | None = None) -> UUID:
+    """The key in the id of such an object; `NotFound` for the id of anything else. `called`: its words for people."""
+    found, key = decode(text) or ("", None)
+    if found != type_name or key is None:
+        raise NotFound(f"You have no such {called or type_name.lower()}.")
+    return key

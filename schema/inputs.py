@@ -10,7 +10,7 @@ import orjson
 import strawberry
 from strawberry.utils.str_converters import to_camel_case
 
-from errors import Faults, collect_faults
+from errors import Faults
 
 MAX_KEY_LENGTH = 255
 _UNWANTED = {"Cc", "Cs", "Zl", "Zp"}
@@ -34,13 +34,12 @@ class MutationInput:
         "1 to 255 characters; a UUID does well.",
     )
 
-    def check(self) -> None:
-        """Raise `BadUserInput` with every fault of this input. Shape only: what it means is for the rules."""
-        with collect_faults() as faults:
-            key = self.idempotency_key
-            if key is not None and not (1 <= len(key) <= MAX_KEY_LENGTH and is_clean(key)):
-                faults.add("input.idempotencyKey", "1 to 255 characters without control characters.")
-            self.check_fields(faults)
+    def find_faults(self, faults: Faults) -> None:
+        """Add every fault of this input. Shape only: what it means is for the rules."""
+        key = self.idempotency_key
+        if key is not None and not (1 <= len(key) <= MAX_KEY_LENGTH and is_clean(key)):
+            faults.add("input.idempotencyKey", "1 to 255 characters without control characters.")
+        self.check_fields(faults)
 
     def check_fields(self, faults: Faults) -> None:
         """Add the faults of the noun's own fields, each at `input.<field>`."""
@@ -57,10 +56,19 @@ class MutationInput:
 
 def check_text(faults: Faults, name: str, value: str, *, longest: int) -> None:
     """A line of text: not blank, at most `longest` characters, nothing invisible in it."""
-    path = f"input.{to_camel_case(name)}"
-    faults.unless(is_visible(value), path, "Not empty.")
+    path, looked_at = f"input.{to_camel_case(name)}", value[: longest + 1]
+    faults.unless(is_visible(looked_at), path, "Not empty.")
     faults.unless(len(value) <= longest, path, f"At most {longest} characters.")
-    faults.unless(is_clean(value), path, "No control characters.")
+    faults.unless(is_clean(looked_at), path, "No control characters.")
+
+
+def check_lines(faults: Faults, name: str, value: str, *, longest: int) -> None:
+    """A text of several lines, with tabs: at most `longest` characters, nothing invisible in it."""
+    # To look at each character of megabytes would keep everybody else waiting.
+    path, looked_at = f"input.{to_camel_case(name)}", value[: longest + 1]
+    faults.unless(len(value) <= longest, path, f"At most {longest} characters.")
+    within_lines = looked_at.replace("\r\n", "").replace("\n", "").replace("\t", "")
+    faults.unless(is_clean(within_lines), path, "No control characters but line breaks and tabs.")
 
 
 def check_future(faults: Faults, name: str, value: datetime, *, now: datetime) -> None:

@@ -11,22 +11,22 @@ import strawberry
 
 from db import queries
 from db.models import InvestmentClass, OptionType
-from errors import Faults, NotFound
+from errors import Faults
 from schema import ids
 from schema.context import Info
-from schema.entitlements import Quota
-from schema.inputs import MutationInput, check_text, is_clean
+from schema.entitlements import QuotaPayload
+from schema.enums import describe
+from schema.inputs import MutationInput, check_lines, check_text
 from schema.node import Node
 from schema.pagination import After, Before, Connection, First, Last, Page, connect
 from schema.payloads import Payload
 
 MAX_NAME = 100
 MAX_DESCRIPTION = 1_000
-_LINE_BREAKS = str.maketrans("", "", "\r\n\t")
 _A_CURRENCY = "A currency of ISO 4217, such as USD."
 
-strawberry.enum(InvestmentClass, description="What kind of thing a position is in.")
-strawberry.enum(OptionType, description="CALL is the right to buy, PUT the right to sell.")
+describe(InvestmentClass, "What kind of thing a position is in.")
+describe(OptionType, "What an option is a right to.", CALL="The right to buy.", PUT="The right to sell.")
 
 
 @strawberry.enum(
@@ -79,20 +79,16 @@ class Portfolio(Node):
 class _PortfolioPayload(Payload):
     portfolio_id: strawberry.Private[UUID]
 
-    @strawberry.field(description="The portfolio, as it is now.")
-    async def portfolio(self, info: Info) -> Portfolio:
+    @strawberry.field(description="The portfolio, as it is now; null for a retry after it was deleted.")
+    async def portfolio(self, info: Info) -> Portfolio | None:
         actor = await info.context.caller.actor()
         row = await info.context.read.row(queries.portfolios.portfolios(actor.user_id, [self.portfolio_id]))
-        if row is None:
-            raise NotFound("You have no such portfolio.")
-        return Portfolio.from_row(row)
+        return Portfolio.from_row(row) if row else None
 
 
 @strawberry.type(description="The portfolio that was created.")
-class CreatePortfolioPayload(_PortfolioPayload):
-    @strawberry.field(description="The portfolios there are now, and how many there may be.")
-    async def quota(self, info: Info) -> Quota:
-        return Quota.of(await info.context.entitlements.quota("portfolios"))
+class CreatePortfolioPayload(_PortfolioPayload, QuotaPayload):
+    pass
 
 
 @strawberry.type(description="The portfolio after the change.")
@@ -101,16 +97,12 @@ class UpdatePortfolioPayload(_PortfolioPayload):
 
 
 @strawberry.type(description="The portfolio that is no more.")
-class DeletePortfolioPayload(Payload):
+class DeletePortfolioPayload(QuotaPayload):
     portfolio_id: strawberry.Private[UUID]
 
     @strawberry.field(description="The global id it had.")
     def deleted_id(self) -> strawberry.ID:
         return strawberry.ID(ids.encode(Portfolio.__name__, self.portfolio_id))
-
-    @strawberry.field(description="The portfolios there are now, and how many there may be.")
-    async def quota(self, info: Info) -> Quota:
-        return Quota.of(await info.context.entitlements.quota("portfolios"))
 
 
 @strawberry.type(description="What an import changed, or with dryRun would change.")
@@ -130,7 +122,7 @@ class CreatePortfolioInput(MutationInput):
 
     def check_fields(self, faults: Faults) -> None:
         check_text(faults, "name", self.name, longest=MAX_NAME)
-        _check_description(faults, self.description)
+        check_lines(faults, "description", self.description or "", longest=MAX_DESCRIPTION)
         faults.unless(_currency(self.currency) is not None, "input.currency", _A_CURRENCY)
 
     def values(self) -> dict[str, Any]:
@@ -148,7 +140,7 @@ class PortfolioIdInput(MutationInput):
     @property
     def portfolio_id(self) -> UUID:
         """The portfolio that is meant; `NotFound` for the id of something else."""
-        return _portfolio_id(self.id)
+        return ids.key_of(Portfolio.__name__, self.id)
 
 
 @strawberry.input(description="What to change of a portfolio; what is left out stays as it is.")
@@ -171,7 +163,7 @@ class UpdatePortfolioInput(PortfolioIdInput):
         faults.unless(bool(changes), "input", "Something to change: name, description or currency.")
         if "name" in changes:
             check_text(faults, "name", changes["name"] or "", longest=MAX_NAME)
-        _check_description(faults, changes.get("description"))
+        check_lines(faults, "description", changes.get("description") or "", longest=MAX_DESCRIPTION)
         if "currency" in changes:
             faults.unless(_currency(changes["currency"] or "") is not None, "input.currency", _A_CURRENCY)
 
@@ -208,22 +200,7 @@ class ImportPositionsInput(MutationInput):
     @property
     def target(self) -> UUID:
         """The portfolio that is meant; `NotFound` for the id of something else."""
-        return _portfolio_id(self.portfolio_id)
-
-
-def _portfolio_id(global_id: str) -> UUID:
-    type_name, key = ids.decode(global_id) or ("", None)
-    if type_name != Portfolio.__name__ or key is None:
-        raise NotFound("You have no such portfolio.")
-    return key
-
-
-def _check_description(faults: Faults, description: str | None) -> None:
-    if description:
-        too_long = len(description) > MAX_DESCRIPTION
-        faults.unless(not too_long, "input.description", f"At most {MAX_DESCRIPTION} characters.")
-        clean = is_clean(description.translate(_LINE_BREAKS))
-        faults.unless(clean, "input.description", "No control characters but line breaks.")
+        return ids.key_of(Portfolio.__name__, self.portfolio_id)
 
 
 def _currency(code: str) -> str | None:

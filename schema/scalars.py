@@ -9,6 +9,8 @@ import strawberry
 from graphql import GraphQLError
 from strawberry.types.scalar import ScalarDefinition
 
+import spelling
+
 MAX_DIGITS = 100
 """Of a Decimal that is sent, sign and point included: far more than money needs; what a column takes is its own."""
 
@@ -18,10 +20,6 @@ BigInt = NewType("BigInt", int)
 _DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-
-
-def _serialize_date_time(value: datetime) -> str:
-    return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def _parse_date_time(value: object) -> datetime:
@@ -39,7 +37,7 @@ def _parse_date_time(value: object) -> datetime:
 def _serialize_decimal(value: Decimal) -> str:
     if not value.is_finite():
         raise GraphQLError("A Decimal is a number.")
-    return format(value if value else value.copy_abs(), "f")
+    return spelling.decimal(value)
 
 
 def _parse_decimal(value: object) -> Decimal:
@@ -76,7 +74,7 @@ DATE_TIME: ScalarDefinition = strawberry.scalar(
     name="DateTime",
     description="A moment in UTC: 2026-11-20T14:05:06.123456Z, always with six digits. Inputs may use any offset.",
     specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
-    serialize=_serialize_date_time,
+    serialize=spelling.moment,
     parse_value=_parse_date_time,
 )
 

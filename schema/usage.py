@@ -1,12 +1,10 @@
 """What an account has used and how much it may, as clients see it. What counts is decided in domain."""
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Annotated
 
 import strawberry
 
-import clock
-from db import queries
 from errors import collect_faults
 from schema.context import Info
 from schema.entitlements import Quota, find_feature
@@ -47,19 +45,16 @@ class Usage:
     async def portfolios(self, info: Info) -> Quota:
         return Quota.of(await info.context.entitlements.quota("portfolios"))
 
-    @strawberry.field(description="A point for each day, oldest first and today last, days without use included.")
+    @strawberry.field(
+        metadata={"at_most": MAX_DAYS},
+        description="A point for each day, oldest first and today last, days without use included.",
+    )
     async def history(self, info: Info, feature: FeatureName, days: Days = 30) -> list[UsagePoint]:
         with collect_faults() as faults:
             found = find_feature(info, feature, faults)
             faults.unless(1 <= days <= MAX_DAYS, "days", f"1 to {MAX_DAYS}.")
         assert found is not None  # else it was a fault
-        actor = await info.context.caller.actor()
-        today = clock.now().date()
-        since = today - timedelta(days=days - 1)
-        rows = await info.context.read.rows(queries.usage.history(actor.user_id, found.key, since))
-        counts: dict[date, int] = dict(map(tuple, rows))
-        every_day = (since + timedelta(days=day) for day in range(days))
-        return [UsagePoint(day=day, count=counts.get(day, 0)) for day in every_day]
+        return [UsagePoint(day=day, count=count) for day, count in await info.context.history.days(found, days)]
 
 
 @strawberry.type(description="How much the account may, and has left.")

@@ -24,7 +24,7 @@ from db import migrate
 from db.embedded import EmbeddedPostgres
 from db.models import Base, ChatMessage
 from db.session import Database
-from domain.replies import Replies
+from domain.chat_replies import Replies
 from settings import Settings
 from tests.gql import Gql
 from tests.people import People
@@ -97,6 +97,8 @@ async def database_url(postgres: str, worker_id: str) -> str:
     """A migrated database of this worker's own."""
     name = f"tests_{worker_id}"
     await _execute(postgres, f"create database {name} template {TEMPLATE}")
+    # The tables are there; the application's role is another one in each database.
+    await migrate.migrate(on(postgres, name))
     return on(postgres, name)
 
 

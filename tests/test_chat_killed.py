@@ -15,7 +15,7 @@ import pytest
 
 import clock
 from auth.local_issuer import LocalIssuer
-from domain.replies import LEASE, MAX_QUEUED, TICK
+from domain.chat_replies import LEASE, MAX_QUEUED, TICK
 from schema import ids
 from tests.conftest import TEMPLATE, _execute, on
 from tests.fakes.llm_api import API_KEY, MODEL, FakeLlm, fake_llm

@@ -65,6 +65,39 @@ def test_another_process_is_moved_while_it_runs(file: Path) -> None:
     assert 40 * DAY.total_seconds() <= seen[1] - seen[0] < 40 * DAY.total_seconds() + 10
 
 
+def command(home: Path, *arguments: str, environment: str = "test") -> subprocess.CompletedProcess[str]:
+    variables = {"GATEHOUSE_HOME": str(home), "ENVIRONMENT": environment, "PATH": ""}
+    given = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "SUPABASE_URL": "https://p.supabase.co"}
+    return subprocess.run(
+        [sys.executable, "-m", "cli", "clock", *arguments],
+        cwd=ROOT,
+        env=variables | given,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_command_moves_and_resets(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    moved = command(home, "--to", "2030-01-01T00:00:00")
+    assert (moved.stdout[:11], moved.returncode) == ("2030-01-01 ", 0)
+    assert command(home, "--forward", "36h").stdout.startswith("2030-01-02 12:")
+    assert command(home).stdout.startswith("2030-01-02 12:")
+    too_far = command(home, "--forward", "99999d")
+    assert (too_far.returncode, too_far.stdout) == (1, "")
+    assert "century" in too_far.stderr
+    command(home, "--reset")
+    assert clock.moved(home / "clock") == timedelta()
+
+
+def test_in_production_nobody_moves_it(tmp_path: Path) -> None:
+    refused = command(tmp_path, "--forward", "1d", environment="production")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "in production nobody moves the clock" in refused.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_production_follows_nothing() -> None:
     settings = Settings.model_construct(environment="production")
     assert settings.clock_file is None

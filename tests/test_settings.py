@@ -58,6 +58,9 @@ def load(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Settings:
         ("TRIAL_DAYS", "-1"),
         ("INVITE_CODE_ENABLED", "perhaps"),
         ("API_KEY_ENCRYPTION_KEY", "c2hvcnQ="),
+        ("CHAT_BASE_URL", "https://user:hunter2@llm.example.com/v1"),
+        ("CLERK_API_URL", "https://user@api.example.com"),
+        ("UPGRADE_URL", "https://user:@app.example.com"),
     ],
 )
 def test_a_wrong_value_is_one_line_with_the_variable(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -65,6 +68,7 @@ def test_a_wrong_value_is_one_line_with_the_variable(monkeypatch: pytest.MonkeyP
         load(monkeypatch, **{name: value})
     assert str(caught.value).startswith(f"{name}: ")
     assert "\n" not in str(caught.value)
+    assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

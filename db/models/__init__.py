@@ -9,11 +9,12 @@ from db.models.deliveries import WebhookDelivery
 from db.models.idempotency import IdempotencyRecord
 from db.models.invites import Invite, InviteAttempt
 from db.models.portfolios import InvestmentClass, OptionType, Portfolio, Position
-from db.models.usage import STANDING, Counter, LedgerEntry, Override, UsageDay
+from db.models.usage import STANDING, UNLIMITED, Counter, LedgerEntry, Override, UsageDay
 
 __all__ = [
     "SCOPES",
     "STANDING",
+    "UNLIMITED",
     "USERNAME",
     "USERNAME_RULE",
     "ApiKey",

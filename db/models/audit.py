@@ -1,4 +1,4 @@
-"""Table of audit events: changes of identity, tier, invite and keys, for good. Usage has the ledger."""
+"""Table of audit events: changes of identity, tier, invites and keys, for good. Usage has the ledger."""
 
 from datetime import datetime
 from typing import Any
@@ -12,11 +12,14 @@ from db.models.base import Base, HasId
 
 
 class AuditEvent(HasId, Base):
-    """What happened to an account. `details` hold ids and words, never a secret. Rows only grow (trigger)."""
+    """What happened to an account, or without one to an invite. Rows only grow (trigger).
+
+    `details` hold ids and words, never a secret.
+    """
 
     __tablename__ = "audit_events"
 
-    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), index=True)
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id"), index=True)
     action: Mapped[str]
     details: Mapped[dict[str, Any]] = mapped_column(JSONB)
     created_at: Mapped[datetime]

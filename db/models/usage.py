@@ -11,12 +11,15 @@ from db.models.base import Base
 STANDING = date(1970, 1, 1)
 """The period of features that are not metered: what is counted now, whenever it began."""
 
+UNLIMITED = 2**63 - 1
+"""What `limit_then` says of a spend that no limit holds; a spend that says nothing is refused."""
+
 
 class LedgerEntry(Base):
     """A movement of a counter, for good. Inserting one is the only thing that moves a counter (trigger `move_counter`).
 
-    A spend over `limit_then` inserts no row. A `return` needs `paid_for` and `created_at` alone: the rest is that of
-    the spend it undoes, its period included. `balance` is the counter after it.
+    A spend over `limit_then`, or without one, inserts no row. A `return` needs `paid_for` and `created_at` alone: the
+    rest is that of the spend it undoes, its period included. `balance` is the counter after it.
     """
 
     __tablename__ = "ledger"
@@ -29,10 +32,10 @@ class LedgerEntry(Base):
             name="kind",
         ),
         CheckConstraint("balance >= 0", name="balance"),
-        CheckConstraint("amount < 0 or limit_then is null or balance <= limit_then", name="granted"),
+        CheckConstraint("amount < 0 or coalesce(balance <= limit_then, false)", name="granted"),
         CheckConstraint(
-            "kind <> 'spend' or period = '1970-01-01'"
-            " or period = date_trunc('month', created_at at time zone 'UTC')::date",
+            "extract(day from period) = 1 and (kind <> 'spend' or period = '1970-01-01'"
+            " or period = date_trunc('month', created_at at time zone 'UTC')::date)",
             name="period",
         ),
     )
@@ -49,6 +52,7 @@ class LedgerEntry(Base):
     created_at: Mapped[datetime]
 
 
+# For `gatehouse users ledger`: why a counter is what it is. No request reads the ledger.
 Index("ix_ledger_user_id_feature_period", LedgerEntry.user_id, LedgerEntry.feature, LedgerEntry.period)
 
 

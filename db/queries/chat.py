@@ -80,6 +80,21 @@ async def last_position(session: Session, conversation_id: UUID) -> int:
     return await session.scalar(newest) or 0
 
 
+async def unfinished_for_update(session: Session, user_id: UUID, conversation_id: UUID) -> Sequence[Row]:
+    """The answers of a conversation that are queued or being written, locked: nobody takes or settles them."""
+    statement = (
+        select(ChatMessage.id, ChatMessage.status)
+        .where(
+            ChatMessage.user_id == user_id,
+            ChatMessage.conversation_id == conversation_id,
+            ChatMessage.finished_at.is_(None),
+        )
+        .order_by(ChatMessage.id)
+        .with_for_update()
+    )
+    return (await session.execute(statement)).all()
+
+
 async def delete_conversation(session: Session, conversation_id: UUID) -> None:
     """Remove a conversation that the caller has locked, with its messages."""
     await session.execute(delete(ChatMessage).where(ChatMessage.conversation_id == conversation_id))
@@ -88,18 +103,10 @@ async def delete_conversation(session: Session, conversation_id: UUID) -> None:
 
 async def claim(session: Session, worker: UUID, limit: int, *, leased_until: datetime) -> Sequence[Row]:
     """Take the oldest queued answers that nobody else is taking; they are this worker's while the lease runs."""
-    oldest = (
-        select(ChatMessage.id)
-        .where(ChatMessage.status == ChatStatus.QUEUED, ChatMessage.finished_at.is_(None))
-        .order_by(ChatMessage.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-        # Apart, because a subquery may be run more than once, and would take more than `limit`.
-        .cte("oldest")
-    )
+    queued = and_(ChatMessage.status == ChatStatus.QUEUED, ChatMessage.finished_at.is_(None))
     statement = (
         update(ChatMessage)
-        .where(ChatMessage.id.in_(select(oldest.c.id)))
+        .where(_among_free(queued, limit))
         .values(status=ChatStatus.STREAMING, worker=worker, leased_until=leased_until)
         .returning(ChatMessage.id, ChatMessage.user_id, ChatMessage.conversation_id, ChatMessage.position)
     )
@@ -109,13 +116,18 @@ async def claim(session: Session, worker: UUID, limit: int, *, leased_until: dat
 async def extend(session: Session, worker: UUID, answer_ids: Collection[UUID], leased_until: datetime) -> None:
     """Go on holding those of these answers that this worker still holds."""
     held = and_(ChatMessage.id.in_(answer_ids), _held(worker))
-    await session.execute(update(ChatMessage).where(held).values(leased_until=leased_until))
+    await session.execute(update(ChatMessage).where(_among_free(held)).values(leased_until=leased_until))
+
+
+def held(worker: UUID) -> Read:
+    """The answers that this worker holds."""
+    return select(ChatMessage.id).where(_held(worker))
 
 
 async def release(session: Session, worker: UUID) -> None:
     """Put back into the queue whatever this worker holds."""
     values = {"status": ChatStatus.QUEUED, "worker": None, "leased_until": None}
-    await session.execute(update(ChatMessage).where(_held(worker)).values(values))
+    await session.execute(update(ChatMessage).where(_among_free(_held(worker))).values(values))
 
 
 def overdue(now: datetime, *, queued_before: datetime) -> Read:
@@ -145,6 +157,13 @@ async def fail_overdue(
 
 def _held(worker: UUID) -> ColumnElement[bool]:
     return and_(ChatMessage.worker == worker, ChatMessage.finished_at.is_(None))
+
+
+def _among_free(which: ColumnElement[bool], limit: int | None = None) -> ColumnElement[bool]:
+    """The oldest of these answers, without those that another transaction has locked: nobody is waited for."""
+    free = select(ChatMessage.id).where(which).order_by(ChatMessage.id).limit(limit).with_for_update(skip_locked=True)
+    # Apart, because a subquery may be run more than once, and would take more than `limit`.
+    return ChatMessage.id.in_(select(free.cte("free").c.id))
 
 
 def _overdue(now: datetime, queued_before: datetime) -> ColumnElement[bool]:

@@ -5,7 +5,7 @@ import binascii
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
 from typing import Any
@@ -17,6 +17,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql import operators
 from sqlalchemy.types import TypeEngine
 
+import spelling
 from db.queries.relation import Ordering, Relation
 from db.session import Read, Row
 
@@ -144,13 +145,11 @@ def _written(value: Any) -> str | int:
         case bool() | int() | str():
             return value
         case datetime():
-            return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+            return spelling.moment(value)
         case date():
             return value.isoformat()
         case Decimal() if value.is_finite():
-            text = format(value, "f")
-            text = text.rstrip("0").rstrip(".") if "." in text else text
-            return text if value else "0"
+            return spelling.shortest(value)
         case UUID():
             return str(value)
     raise ValueError(f"A cursor cannot hold a {type(value).__name__}.")

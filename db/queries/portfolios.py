@@ -87,6 +87,12 @@ POSITIONS_OF_PORTFOLIO = Relation(
     key=Position.portfolio_id,
     order_by=(Position.entry_date.desc(), Position.id.desc()),
 )
+LARGEST_OPEN_OF_PORTFOLIO = Relation(
+    children=select(*_POSITION).where(Position.exit_date.is_(None)),
+    key=Position.portfolio_id,
+    order_by=(func.abs(_COST_BASIS).desc(), Position.id),
+    limit=5,
+)
 
 
 def portfolios(user_id: UUID, portfolio_ids: Collection[UUID]) -> Read:
@@ -100,10 +106,10 @@ def positions(user_id: UUID, position_ids: Collection[UUID]) -> Read:
     return statement.where(Portfolio.user_id == user_id, Position.id.in_(position_ids))
 
 
-async def for_update(session: Session, user_id: UUID, portfolio_id: UUID) -> Portfolio | None:
-    """A portfolio of this user, locked until the transaction ends: its positions are changed by one at a time."""
+async def own(session: Session, user_id: UUID, portfolio_id: UUID, *, lock: bool) -> Portfolio | None:
+    """A portfolio of this user, if wanted locked until the transaction ends: one at a time changes its positions."""
     statement = select(Portfolio).where(Portfolio.user_id == user_id, Portfolio.id == portfolio_id)
-    return await session.scalar(statement.with_for_update())
+    return await session.scalar(statement.with_for_update() if lock else statement)
 
 
 async def hold(session: Session, user_id: UUID, portfolio_id: UUID) -> bool:

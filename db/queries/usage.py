@@ -1,18 +1,21 @@
 """Statements of usage: the ledger's one insert, and what it adds up to. What a limit is, is decided in domain."""
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, Table, delete, func, insert, select
+from sqlalchemy import BigInteger, ColumnElement, Table, delete, func, insert, or_, select
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import InstrumentedAttribute
 
-from db.models import STANDING, Counter, LedgerEntry, Override, UsageDay
+from db.models import STANDING, UNLIMITED, Counter, LedgerEntry, Override, UsageDay
 from db.session import Read, Session, announce
 
 # The table and not its class: the way through the ORM costs a third more, and this is the hottest statement there is.
 _LEDGER = cast("Table", LedgerEntry.__table__)
+_SPENT = "spent"
 _MOVE = insert(_LEDGER).returning(_LEDGER.c.balance)
 
 
@@ -27,8 +30,16 @@ async def spend(
     now: datetime,
 ) -> int | None:
     """Spend one: the counter after it, or None, and nothing written, where that would pass `limit`."""
-    entry = {"paid_for": paid_for, "kind": "spend", "period": period, "amount": 1, "limit_then": limit}
-    return await _move(session, user_id, feature, entry | {"reason": None, "created_at": now})
+    entry = {"paid_for": paid_for, "kind": "spend", "period": period, "amount": 1, "limit_then": _stated(limit)}
+    balance = await _move(session, user_id, feature, entry | {"reason": None, "created_at": now})
+    if balance is not None:
+        session.info.setdefault(_SPENT, set()).add(feature)
+    return balance
+
+
+def has_spent(session: Session, feature: str) -> bool:
+    """Whether this transaction has spent some of it."""
+    return feature in session.info.get(_SPENT, ())
 
 
 async def give_back(session: Session, paid_for: UUID, now: datetime) -> bool:
@@ -53,8 +64,18 @@ async def adjust(
     now: datetime,
 ) -> int | None:
     """Move a counter by hand: the counter after it, or None where that would pass `limit`."""
-    entry = {"paid_for": entry_id, "kind": "adjustment", "period": period, "amount": amount, "limit_then": limit}
+    entry = {
+        "paid_for": entry_id,
+        "kind": "adjustment",
+        "period": period,
+        "amount": amount,
+        "limit_then": _stated(limit),
+    }
     return await _move(session, user_id, feature, entry | {"reason": reason, "created_at": now})
+
+
+def _stated(limit: int | None) -> int:
+    return UNLIMITED if limit is None else limit
 
 
 async def _move(session: Session, user_id: UUID, feature: str, entry: dict[str, Any]) -> int | None:
@@ -73,39 +94,58 @@ async def used(session: Session, user_id: UUID, feature: str, period: date) -> i
 
 
 def overview(user_id: UUID, today: date, month: date) -> Read:
-    """What this user has used of each feature: `today`, `this_month`, `standing` (features not metered), `total`.
+    """What this user did with each feature (`today`, `this_month`, `total`), and what counts against its limit.
 
-    A feature that was never used has no row. `today` and `month` (its first day) are UTC.
+    That is `used_this_month` of what is metered, `used_now` of the rest. A feature that was never used has no row.
+    `today` and `month` (its first day) are UTC.
     """
-    done_today = (
-        select(UsageDay.count)
-        .where(UsageDay.user_id == user_id, UsageDay.feature == Counter.feature, UsageDay.day == today)
-        .scalar_subquery()
+    done = (
+        select(
+            UsageDay.feature,
+            _sum(UsageDay.count, UsageDay.day == today).label("today"),
+            _sum(UsageDay.count, UsageDay.day >= month).label("this_month"),
+            _sum(UsageDay.count).label("total"),
+        )
+        .where(UsageDay.user_id == user_id)
+        .group_by(UsageDay.feature)
+        .subquery()
     )
-
-    def used_in(period: date) -> ColumnElement[int]:
-        return sql_cast(func.coalesce(func.sum(Counter.used).filter(Counter.period == period), 0), BigInteger)
-
-    return (
+    counted = (
         select(
             Counter.feature,
-            func.coalesce(done_today, 0).label("today"),
-            used_in(month).label("this_month"),
-            used_in(STANDING).label("standing"),
-            sql_cast(func.sum(Counter.used), BigInteger).label("total"),
+            _sum(Counter.used, Counter.period == month).label("used_this_month"),
+            _sum(Counter.used, Counter.period == STANDING).label("used_now"),
         )
-        .where(Counter.user_id == user_id)
+        .where(Counter.user_id == user_id, or_(Counter.period == month, Counter.period == STANDING))
         .group_by(Counter.feature)
+        .subquery()
     )
+    numbers = (done.c.today, done.c.this_month, done.c.total, counted.c.used_this_month, counted.c.used_now)
+    return select(
+        func.coalesce(done.c.feature, counted.c.feature).label("feature"),
+        *(func.coalesce(number, 0).label(number.name) for number in numbers),
+    ).select_from(done.join(counted, done.c.feature == counted.c.feature, full=True))
 
 
-def history(user_id: UUID, feature: str, since: date) -> Read:
-    """What this user did on each day from `since` on, oldest first; only days with something."""
+def _sum(column: InstrumentedAttribute[int], where: ColumnElement[bool] | None = None) -> ColumnElement[int]:
+    total: ColumnElement[int] = func.sum(column)
+    return sql_cast(total if where is None else func.sum(column).filter(where), BigInteger)
+
+
+def history(user_id: UUID, since: date) -> Read:
+    """What this user did with each feature on each day from `since` on, oldest first; only days with something."""
     return (
-        select(UsageDay.day, UsageDay.count)
-        .where(UsageDay.user_id == user_id, UsageDay.feature == feature, UsageDay.day >= since, UsageDay.count > 0)
+        select(UsageDay.feature, UsageDay.day, UsageDay.count)
+        .where(UsageDay.user_id == user_id, UsageDay.day >= since, UsageDay.count > 0)
         .order_by(UsageDay.day)
     )
+
+
+async def newest_entries(session: Session, user_id: UUID, limit: int) -> Sequence[LedgerEntry]:
+    """The last rows of this user's ledger, the newest first."""
+    newest = select(LedgerEntry).where(LedgerEntry.user_id == user_id)
+    order = (LedgerEntry.created_at.desc(), LedgerEntry.paid_for.desc(), LedgerEntry.kind)
+    return (await session.scalars(newest.order_by(*order).limit(limit))).all()
 
 
 async def set_override(

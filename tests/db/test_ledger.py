@@ -6,12 +6,13 @@ import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 
-from db.models import STANDING
-from db.roles import APPLICATION
+from db.models import STANDING, UNLIMITED
+from db.roles import name_in
 from db.session import Database
 from tests.spenders import account
 
@@ -61,7 +62,7 @@ class Ledger:
         balance: int | None = await self.connection.fetchval(kind, *values)
         return balance
 
-    async def spends(self, number: int, limit: int | None = None, **given: Any) -> list[uuid.UUID]:
+    async def spends(self, number: int, limit: int | None = UNLIMITED, **given: Any) -> list[uuid.UUID]:
         ids = [uuid.uuid4() for _ in range(number)]
         for paid_for in ids:
             assert await self.spend(limit, paid_for=paid_for, **given) is not None
@@ -86,7 +87,7 @@ class Ledger:
 async def _connect(url: str, role: str) -> asyncpg.Connection:
     connection = await asyncpg.connect(url)
     if role == "application":
-        await connection.execute(f"set role {APPLICATION}")
+        await connection.execute(f"set role {name_in(urlsplit(url).path[1:])}")
     return connection
 
 
@@ -104,11 +105,30 @@ async def test_a_limit_is_granted_to_the_last_unit_and_no_further(ledger: Ledger
     assert await ledger.days() == {NOW.date(): 2}
 
 
-@pytest.mark.parametrize(("limit", "amount"), [(0, 1), (2, 3), (-1, 1), (2, 10**18)])
-async def test_what_is_more_than_the_limit_writes_nothing(limit: int, amount: int, ledger: Ledger) -> None:
+@pytest.mark.parametrize(("limit", "amount"), [(0, 1), (2, 3), (-1, 1), (2, 10**18), (None, 1)])
+async def test_what_is_more_than_the_limit_writes_nothing(limit: int | None, amount: int, ledger: Ledger) -> None:
     assert await ledger.spend(limit, amount) is None
     assert await ledger.spend(limit, amount, kind=ADJUST) is None
     assert (await ledger.counters(), await ledger.days()) == ({}, {})
+
+
+async def test_a_trigger_of_somebody_else_moves_no_counter(ledger: Ledger) -> None:
+    await ledger.spends(2)
+    before = await ledger.connection.fetchval(EVERYTHING)
+    await ledger.connection.execute("create temporary table fake (like ledger)")
+    with pytest.raises(REFUSALS):
+        await ledger.connection.execute(
+            "create trigger fake before insert on fake for each row execute function move_counter();"
+            f"insert into fake (kind, user_id, feature, period, amount, limit_then, created_at)"
+            f" values ('adjustment', '{ledger.account}', '{FEATURE}', '{NOVEMBER}', -2, 0, now())"
+        )
+    assert await ledger.connection.fetchval(EVERYTHING) == before
+
+
+async def test_a_period_begins_with_a_month(ledger: Ledger) -> None:
+    with pytest.raises(asyncpg.CheckViolationError):
+        await ledger.spend(5, kind=ADJUST, period=date(2026, 11, 17))
+    assert await ledger.counters() == {}
 
 
 async def test_one_statement_with_many_rows_gets_as_many_as_there_are(ledger: Ledger) -> None:
@@ -138,14 +158,14 @@ async def test_no_movement_is_disguised_as_another(kind: str, amount: int, ledge
     await ledger.spends(3)
     before = await ledger.connection.fetchval(EVERYTHING)
     with contextlib.suppress(asyncpg.CheckViolationError):
-        assert await ledger.spend(None, amount, kind=SPEND.replace("'spend'", f"'{kind}'")) is None
+        assert await ledger.spend(UNLIMITED, amount, kind=SPEND.replace("'spend'", f"'{kind}'")) is None
     assert await ledger.connection.fetchval(EVERYTHING) == before
 
 
 async def test_an_object_is_paid_for_once(ledger: Ledger) -> None:
     [paid_for] = await ledger.spends(1)
     with pytest.raises(asyncpg.UniqueViolationError):
-        await ledger.spend(None, paid_for=paid_for)
+        await ledger.spend(UNLIMITED, paid_for=paid_for)
     assert await ledger.counters() == {NOVEMBER: 1}
 
 
@@ -154,7 +174,7 @@ async def test_what_is_paid_for_cannot_be_skipped(ledger: Ledger) -> None:
     [paid_for] = await ledger.spends(1)
     skipping = SPEND.replace("returning", "on conflict do nothing returning")
     with pytest.raises(asyncpg.ObjectNotInPrerequisiteStateError):
-        await ledger.connection.fetchval(skipping, paid_for, ledger.account, FEATURE, NOVEMBER, 1, None, NOW)
+        await ledger.connection.fetchval(skipping, paid_for, ledger.account, FEATURE, NOVEMBER, 1, UNLIMITED, NOW)
     assert await ledger.counters() == {NOVEMBER: 1}
 
 
@@ -163,7 +183,7 @@ async def test_it_is_not_paid_for_twice_by_putting_off_the_check(ledger: Ledger)
     attempt = ledger.connection.transaction()
     await attempt.start()
     await ledger.connection.execute("set constraints all deferred")
-    assert await ledger.spend(None, paid_for=paid_for) == 2
+    assert await ledger.spend(UNLIMITED, paid_for=paid_for) == 2
     with pytest.raises(asyncpg.UniqueViolationError):
         await attempt.commit()
     assert await ledger.counters() == {NOVEMBER: 1}
@@ -259,11 +279,11 @@ async def test_what_is_deleted_later_was_done_nevertheless(ledger: Ledger) -> No
 )
 async def test_a_spend_is_of_the_month_it_is_made_in(at: datetime, period: date, ledger: Ledger) -> None:
     with pytest.raises(asyncpg.CheckViolationError):
-        await ledger.spend(None, period=period, at=at)
+        await ledger.spend(UNLIMITED, period=period, at=at)
     # Whatever time zone the session has chosen.
     await ledger.connection.execute("set timezone = 'Pacific/Kiritimati'")
     right = date(at.year, at.month, 1)
-    assert await ledger.spend(None, period=right, at=at) == 1
+    assert await ledger.spend(UNLIMITED, period=right, at=at) == 1
     assert await ledger.days() == {at.date(): 1}
 
 

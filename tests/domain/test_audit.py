@@ -1,16 +1,20 @@
-"""Audit: changes of identity, invite and keys are remembered with what they did, and for good."""
+"""Audit: changes of identity, invites and keys are remembered with what they did, and for good."""
 
+import uuid
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+import clock
 import domain
 from auth.local_issuer import ISSUERS
-from db.models import AuditEvent
+from db.models import AuditEvent, User
 from db.session import Database
+from domain.accounts import IdentityFacts, Terms
 from tests.gql import Gql
 from tests.people import People
 
@@ -65,6 +69,50 @@ async def test_what_operators_and_providers_do_is_remembered(make: People, datab
     events = await rows(AuditEvent, AuditEvent.user_id == person.user_id)
     assert [event.action for event in events][2:] == ["account.disabled", "account.enabled", "identity.deleted"]
     assert events[-1].details == {"issuer": ISSUERS["clerk"], "subject": person.subject}
+
+
+async def test_an_address_that_changes_is_remembered_without_it(make: People, database: Database, rows: Rows) -> None:
+    person, now = await make.person(), clock.now()
+    terms = Terms(trial_days=30, sealer=None)
+    told = [("first@audit.test", False), ("first@audit.test", True), ("first@audit.test", True), (None, False)]
+    for number, (email, verified) in enumerate(told):
+        facts = IdentityFacts(
+            issuer=ISSUERS["clerk"],
+            subject=person.subject,
+            as_of=now + timedelta(seconds=number),
+            complete=True,
+            email=email,
+            email_verified=verified,
+        )
+        async with database.transaction() as session:
+            await domain.accounts.merge(session, facts, terms)
+    events = await rows(AuditEvent, AuditEvent.user_id == person.user_id, AuditEvent.action == "identity.email_changed")
+    assert [event.details for event in events] == [
+        {"issuer": ISSUERS["clerk"], "verified": verified} for verified in (False, True, False)
+    ]
+
+
+async def test_the_address_that_an_identity_begins_with_has_not_changed(make: People, rows: Rows, gql: Gql) -> None:
+    subject = make.subject()
+    token = make.token(subject, email=f"{subject}@audit.test")
+    assert (await gql({"Authorization": f"Bearer {token}"}, "{ me { email } }")).data["me"]["email"]
+    [user] = await rows(User, User.email == f"{subject}@audit.test")
+    events = await rows(AuditEvent, AuditEvent.user_id == user.id)
+    assert sorted(event.action for event in events) == ["identity.added", "key.issued"]
+
+
+async def test_what_an_operator_does_with_an_invite_is_remembered(database: Database, rows: Rows) -> None:
+    code = uuid.uuid4().hex
+    async with database.transaction() as session:
+        invite = await domain.invites.create(session, code=code, max_uses=3, expires_at=None, note="for Ada")
+    for _ in range(2):
+        async with database.transaction() as session:
+            await domain.invites.withdraw(session, code)
+    events = await rows(AuditEvent, AuditEvent.user_id.is_(None), AuditEvent.details["invite"].astext == str(invite.id))
+    assert [(event.action, event.details) for event in events] == [
+        ("invite.created", {"invite": str(invite.id), "max_uses": 3}),
+        ("invite.withdrawn", {"invite": str(invite.id)}),
+    ]
 
 
 async def run(database: Database, *statements: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import errors
 from db import queries
-from db.models import ApiKey, Counter, InviteAttempt, LedgerEntry, Override, Portfolio, User, new_id
+from db.models import ApiKey, AuditEvent, Counter, InviteAttempt, LedgerEntry, Override, Portfolio, User, new_id
 from db.session import Database
 from domain import accounts, api_keys, invites, personas, portfolios, tiers, usage
 from domain.accounts import DEFAULT_KEY, Terms
@@ -123,6 +123,13 @@ async def test_near_limit_is_near_its_limit_again(
     await seed(database)
     assert await used(database, near) == (99, 2)
     assert await rows(Override, Override.user_id == near) == []
+    events = await rows(AuditEvent, AuditEvent.user_id == near)
+    assert [(event.action, event.details.get("after")) for event in events[-4:]] == [
+        ("tier.set", "paid"),
+        ("override.set", None),
+        ("tier.set", "free"),
+        ("override.removed", None),
+    ]
     [user] = await rows(User, User.id == near)
     assert user.tier == "free"
     owned = [portfolio.id for portfolio in await rows(Portfolio, Portfolio.user_id == near)]

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from collections import Counter as Tally
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -14,7 +13,6 @@ import pytest
 
 import clock
 import errors
-from db.changes import WINDOW_SECONDS
 from db.models import STANDING, LedgerEntry, UsageDay, new_id
 from db.session import Database
 from domain import usage
@@ -207,14 +205,18 @@ async def test_usage_of_days_is_what_was_done(spender: Spender, rows: Rows) -> N
 
 
 @pytest.mark.parametrize("feature", [MESSAGES, PORTFOLIOS])
-async def test_requiring_spends_nothing(feature: str, spender: Spender, database: Database, counted: Counted) -> None:
+async def test_requiring_spends_nothing_and_wants_it_done(
+    feature: str, spender: Spender, database: Database, counted: Counted, statements: list[str]
+) -> None:
     async with database.transaction() as session:
+        statements.clear()
         await usage.require(session, PLANS, spender.actor, feature)
-        for _ in range(2):
-            await usage.spend(session, PLANS, spender.actor, feature, new_id())
-        with pytest.raises(errors.TierLimitReached):
-            await usage.require(session, PLANS, spender.actor, feature)
-    assert list((await counted()).values()) == [2]
+        assert statements == []
+        with pytest.raises(RuntimeError, match="nothing of it was spent"):
+            usage.require_spent(session, PLANS, feature)
+        await usage.spend(session, PLANS, spender.actor, feature, new_id())
+        usage.require_spent(session, PLANS, feature)
+    assert list((await counted()).values()) == [1]
 
 
 async def test_a_switch_is_on_or_off(spender: Spender, database: Database) -> None:
@@ -243,32 +245,60 @@ class TestAnnouncements:
     """Other processes are told after the commit, many changes at once."""
 
     @pytest.fixture
-    async def told(self, database_url: str) -> AsyncIterator[list[str]]:
-        """What was announced, an entry for each notification."""
-        payloads: list[str] = []
+    async def told(self, database: Database, database_url: str) -> AsyncIterator[Callable[[], Awaitable[list[str]]]]:
+        """`await told()`: what was announced since, an entry for each notification, once nothing waits to be told."""
+        heard: asyncio.Queue[str] = asyncio.Queue()
         listener = await asyncpg.connect(database_url)
-        await listener.add_listener("gatehouse_usage", lambda *event: payloads.append(event[3]))
-        await asyncio.sleep(1.5 * WINDOW_SECONDS)
-        payloads.clear()
-        yield payloads
+        await listener.add_listener("gatehouse_usage", lambda *event: heard.put_nowait(event[3]))
+
+        async def told() -> list[str]:
+            await all_told(database)
+            # Notifications come in the order of their commits: behind this one there is none of before.
+            await listener.execute("notify gatehouse_usage, 'end'")
+            found = [await heard.get()]
+            while found[-1] != "end":
+                found.append(await heard.get())
+            return found[:-1]
+
+        await told()
+        yield told
         await listener.close()
 
     async def test_many_changes_are_one_notification(
-        self, told: list[str], database: Database, statements: list[str]
+        self,
+        told: Callable[[], Awaitable[list[str]]],
+        database: Database,
+        statements: list[str],
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
+        """One for what comes while nobody tells, and one for all that comes meanwhile, however long it takes."""
         spenders = [Spender(database, await account(database), "enterprise") for _ in range(3)]
         statements.clear()
-        begun = time.monotonic()
+        notify, done = database._changes._notify, asyncio.Event()
+
+        async def wait_and_notify(*told: Any) -> None:
+            await done.wait()
+            await notify(*told)
+
+        monkeypatch.setattr(database._changes, "_notify", wait_and_notify)
         for spender in spenders * 5:
             await spender.give_back(await spender.spend())
-        windows = (time.monotonic() - begun) / WINDOW_SECONDS
         assert not [statement for statement in statements if "notify" in statement.lower()]
-        await asyncio.sleep(2.5 * WINDOW_SECONDS)
-        assert len(told) <= windows + 2
-        assert set(",".join(told).split(",")) == {str(spender.actor.user_id) for spender in spenders}
+        done.set()
+        found = await told()
+        assert 1 <= len(found) <= 2
+        assert set(",".join(found).split(",")) == {str(spender.actor.user_id) for spender in spenders}
 
-    async def test_what_came_to_nothing_is_not_told(self, told: list[str], spender: Spender) -> None:
+    async def test_what_came_to_nothing_is_not_told(
+        self, told: Callable[[], Awaitable[list[str]]], spender: Spender
+    ) -> None:
         await spend_in_vain(spender)
         assert await spender.give_back(new_id()) is False
-        await asyncio.sleep(2 * WINDOW_SECONDS)
-        assert told == []
+        assert await told() == []
+
+
+async def all_told(database: Database) -> None:
+    """Wait until no change waits to be announced."""
+    telling = database._changes._telling
+    if telling is not None:
+        await telling

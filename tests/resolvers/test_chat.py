@@ -1,4 +1,4 @@
-"""Asking, reading, renaming and deleting, with the offline assistant behind it. The way of an answer: test_replies."""
+"""Asking, reading, renaming and deleting; the offline assistant answers. How it comes to that: test_chat_replies."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -14,8 +14,8 @@ from db.models import ChatMessage, Conversation, Counter, LedgerEntry
 from db.session import Database
 from domain import plans, usage
 from domain.actor import Actor, Standing
-from domain.assistant import LABEL
 from domain.chat import MAX_UNFINISHED, title_of
+from domain.chat_assistant import LABEL
 from schema import ids
 from tests.gql import Asker, Gql
 from tests.people import People, Person
@@ -221,15 +221,14 @@ async def test_conversations_newest_first_with_their_messages(gql: Gql, make: Pe
         ({"content": ""}, {"input.content": "Not empty."}),
         ({"content": " \n\u200b"}, {"input.content": "Not empty."}),
         ({"content": "a" * 8001}, {"input.content": "At most 8000 characters."}),
-        ({"content": "a\tb"}, {"input.content": "No control characters other than new lines."}),
-        ({"content": "a\rb"}, {"input.content": "No control characters other than new lines."}),
-        ({"content": "a\x1b[31m"}, {"input.content": "No control characters other than new lines."}),
+        ({"content": "a\rb"}, {"input.content": "No control characters but line breaks and tabs."}),
+        ({"content": "a\x1b[31m"}, {"input.content": "No control characters but line breaks and tabs."}),
         ({"conversationId": "x"}, {"input.conversationId": "Not an id of this API."}),
         (
             {"content": "\x07" + "a" * 8000, "conversationId": "", "portfolioId": "A" * 5000, "idempotencyKey": ""},
             {
                 "input.idempotencyKey": "1 to 255 characters without control characters.",
-                "input.content": "No control characters other than new lines.",
+                "input.content": "No control characters but line breaks and tabs.",
                 "input.conversationId": "Not an id of this API.",
                 "input.portfolioId": "Not an id of this API.",
             },
@@ -251,8 +250,8 @@ async def test_bad_questions(
 
 
 async def test_as_long_as_it_may_be(gql: Gql, make: People) -> None:
-    made = await sent(gql, await make.person(), "😀\r\n" + "a" * 7997)
-    assert made["message"]["content"] == "😀\r\n" + "a" * 7997
+    made = await sent(gql, await make.person(), "😀\r\n\t" + "a" * 7996)
+    assert made["message"]["content"] == "😀\r\n\t" + "a" * 7996
 
 
 @pytest.mark.parametrize("field", ["conversationId", "portfolioId"])
@@ -299,6 +298,7 @@ async def test_renaming(gql: Gql, make: People) -> None:
 async def test_deleting_removes_the_messages_and_returns_nothing(gql: Gql, make: People, rows: Rows) -> None:
     person = await make.person()
     made, other = await sent(gql, person), await sent(gql, person)
+    assert await ended(gql, person, made["answer"]["id"])
     answer = await gql(person, DELETE, input={"id": made["conversation"]["id"], "idempotencyKey": "once"})
     assert answer.data["deleteConversation"] == {"deletedId": made["conversation"]["id"]}
     for found in (made["conversation"], made["message"], made["answer"]):
@@ -309,6 +309,21 @@ async def test_deleting_removes_the_messages_and_returns_nothing(gql: Gql, make:
     again = await gql(person, DELETE, input={"id": made["conversation"]["id"], "idempotencyKey": "once"})
     assert again.data == answer.data
     assert (await gql(person, DELETE, input={"id": made["conversation"]["id"]})).code == "NOT_FOUND"
+
+
+@pytest.mark.usefixtures("nobody_answers")
+async def test_deleting_returns_what_nobody_has_begun_to_write(gql: Gql, make: People, rows: Rows) -> None:
+    person = await make.person()
+    made = await sent(gql, person)
+    other = await sent(gql, person)
+    again = await sent(gql, person, conversationId=made["conversation"]["id"])
+    assert await used(rows, person) == 3
+    assert not (await gql(person, DELETE, input={"id": made["conversation"]["id"]})).errors
+    assert await used(rows, person) == 1
+    returned = await rows(LedgerEntry, LedgerEntry.user_id == person.user_id, LedgerEntry.kind == "return")
+    paid_for = {ids.encode("ChatMessage", entry.paid_for) for entry in returned}
+    assert paid_for == {made["answer"]["id"], again["answer"]["id"]}
+    assert (await gql(person, NODE, id=other["answer"]["id"])).data["node"]["status"] == "QUEUED"
 
 
 async def held(database: Database, person: Person, *, until: datetime | None) -> None:

@@ -121,6 +121,17 @@ async def test_a_retry_comes_before_what_would_refuse_it_now(gql: Gql, make: Peo
     assert (await gql(person, CREATE, input=new_key())).body == first.body
 
 
+async def test_what_is_left_is_decided_by_the_spend_alone(gql: Gql, make: People, statements: list[str]) -> None:
+    person = await make.person()
+    document = 'mutation { createPortfolio(input: {name: "One"}) { portfolio { id } } }'
+    for _ in range(2):
+        statements.clear()
+        assert not (await gql(person, document)).errors
+        counted = [text for text in statements if "counters" in text or "ledger" in text]
+        assert [text.split()[:3] for text in counted] == [["INSERT", "INTO", "ledger"]]
+    assert (await gql(person, document)).code == "TIER_LIMIT_REACHED"
+
+
 async def test_a_retry_comes_after_the_account_and_the_input(gql: Gql, make: People, database: Database) -> None:
     person = await make.person()
     await gql(person, CREATE, input=new_key())

@@ -106,13 +106,13 @@ async def test_reading_needs_no_invite(gql: Gql, make: People) -> None:
 
 async def test_a_new_portfolio(gql: Gql, make: People, rows: Rows) -> None:
     person = await make.person()
-    answer = await gql(person, CREATE, input={"name": " Main ", "description": "Long\nterm ", "currency": "eur"})
+    answer = await gql(person, CREATE, input={"name": " Main ", "description": "Long\n\tterm ", "currency": "eur"})
     made = answer.data["createPortfolio"]
     portfolio = made["portfolio"]
     assert portfolio == {
         "id": portfolio["id"],
         "name": "Main",
-        "description": "Long\nterm",
+        "description": "Long\n\tterm",
         "currency": "EUR",
         "version": 1,
         "positionCount": 0,
@@ -139,7 +139,7 @@ async def test_the_currency_is_dollars_unless_said(gql: Gql, make: People) -> No
         ({"name": "x" * 101}, {"input.name": "At most 100 characters."}),
         ({"name": "a\nb"}, {"input.name": "No control characters."}),
         ({"description": "x" * 1001}, {"input.description": "At most 1000 characters."}),
-        ({"description": "a\x1bb"}, {"input.description": "No control characters but line breaks."}),
+        ({"description": "a\x1bb"}, {"input.description": "No control characters but line breaks and tabs."}),
         *(
             ({"currency": code}, {"input.currency": A_CURRENCY})
             for code in ("", "XYZ", "DEM", "US", "USDT", "$", "840")
@@ -148,7 +148,7 @@ async def test_the_currency_is_dollars_unless_said(gql: Gql, make: People) -> No
             {"name": " ", "description": "\x07", "currency": "EURO"},
             {
                 "input.name": "Not empty.",
-                "input.description": "No control characters but line breaks.",
+                "input.description": "No control characters but line breaks and tabs.",
                 "input.currency": A_CURRENCY,
             },
         ),
@@ -221,6 +221,24 @@ async def test_fifty_at_once_at_the_limit(gql: Gql, make: People, rows: Rows) ->
     answers = await asyncio.gather(*(gql(person, CREATE, input={"name": "x"}) for _ in range(50)))
     assert Counter(answer.code for answer in answers) == {None: 2, "TIER_LIMIT_REACHED": 48}
     assert len(await rows(Portfolio, Portfolio.user_id == person.user_id)) == 2
+
+
+async def test_a_retry_is_told_the_first_outcome(gql: Gql, make: People) -> None:
+    person = await make.person()
+    first = await gql(person, CREATE, input={"name": "A", "idempotencyKey": "made"})
+    made = first.data["createPortfolio"]
+    await created(gql, person, "B")
+    again = await gql(person, CREATE, input={"name": "A", "idempotencyKey": "made"})
+    assert again.data["createPortfolio"] == made
+    assert made["quota"]["used"] == 1
+
+    deleting = {"id": made["portfolio"]["id"], "idempotencyKey": "gone"}
+    gone = (await gql(person, DELETE, input=deleting)).data["deletePortfolio"]
+    await created(gql, person, "C")
+    assert (await gql(person, DELETE, input=deleting)).data["deletePortfolio"] == gone
+    assert gone["quota"] == {"used": 1, "limit": 2, "remaining": 1}
+    late = await gql(person, CREATE, input={"name": "A", "idempotencyKey": "made"})
+    assert (late.errors, late.data["createPortfolio"]) == ([], made | {"portfolio": None})
 
 
 async def test_the_last_one_can_be_retried(gql: Gql, make: People, rows: Rows) -> None:

@@ -127,6 +127,37 @@ async def test_history_has_every_day_oldest_first_and_today_last(gql: Gql, make:
     assert set((await history(gql, person, "AI_MESSAGES", days=MAX_DAYS)).values()) == {0}
 
 
+async def test_histories_that_are_asked_for_together_are_one_statement(
+    gql: Gql, make: People, database: Database, statements: list[str]
+) -> None:
+    person = await make.person()
+    await spend(database, person, "scans", 2)
+    await spend(database, person, "aiMessages")
+    person = later(make, person, timedelta(days=2))
+    asked = [(feature, days) for feature in ("scans", "aiMessages", "portfolios") for days in (1, 2, 3, 30)]
+    fields = [
+        f'h{number}: history(feature: "{feature}", days: {days}) {{ count }}'
+        for number, (feature, days) in enumerate(asked)
+    ]
+    statements.clear()
+    answer = await gql(person, f"{{ usage {{ {' '.join(fields)} }} }}")
+    assert not answer.errors
+    # Who is it, and what was done.
+    assert len(statements) == 2, statements
+    found = {one: [point["count"] for point in answer.data["usage"][f"h{at}"]] for at, one in enumerate(asked)}
+    assert found["scans", 3] == [2, 0, 0]
+    assert found["aiMessages", 3] == [1, 0, 0]
+    assert found["scans", 2] == [0, 0]
+    assert [len(counts) for counts in found.values()] == [1, 2, 3, 30] * 3
+    assert [sum(counts) for counts in found.values()] == [0, 0, 2, 2, 0, 0, 1, 1, 0, 0, 0, 0]
+
+
+async def test_a_history_costs_as_many_days_as_it_may_have(gql: Gql, make: People) -> None:
+    fields = " ".join(f'h{number}: history(feature: "scans", days: 1) {{ count }}' for number in range(60))
+    answer = await gql(await make.person(), f"{{ usage {{ {fields} }} }}")
+    assert answer.code == "QUERY_TOO_COMPLEX"
+
+
 @pytest.mark.parametrize(
     ("feature", "days", "faults"),
     [

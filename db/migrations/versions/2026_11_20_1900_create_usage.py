@@ -13,6 +13,10 @@ create function move_counter() returns trigger language plpgsql security definer
 declare
     spent_at timestamptz;
 begin
+    if tg_relid <> 'ledger'::regclass then
+        raise exception using
+            message = 'only the ledger moves counters', errcode = 'integrity_constraint_violation';
+    end if;
     new.balance := null;
     if new.kind = 'return' then
         select user_id, feature, period, -amount, created_at
@@ -28,11 +32,11 @@ begin
         update counters set used = used + new.amount
         where user_id = new.user_id and feature = new.feature and period = new.period and used >= -new.amount
         returning used into new.balance;
-    elsif new.limit_then is null or new.amount <= new.limit_then then
+    elsif new.amount <= new.limit_then then
         insert into counters as c (user_id, feature, period, used)
         values (new.user_id, new.feature, new.period, new.amount)
         on conflict (user_id, feature, period) do update set used = c.used + excluded.used
-        where new.limit_then is null or c.used + excluded.used <= new.limit_then
+        where c.used + excluded.used <= new.limit_then
         returning c.used into new.balance;
     end if;
     if new.balance is null then
@@ -56,6 +60,8 @@ $$
 # Whoever calls it cannot slip in tables of the same names: their own temporary ones would come first otherwise.
 PIN_SEARCH_PATH = """
 do $$ begin
+    -- Nobody else's trigger may call it.
+    revoke execute on function move_counter() from public;
     execute 'alter function move_counter() set search_path = ' || quote_ident(current_schema()) || ', pg_temp';
 end $$
 """
@@ -107,10 +113,10 @@ def _create_ledger() -> None:
             name=op.f("ck_ledger_kind"),
         ),
         sa.CheckConstraint("balance >= 0", name=op.f("ck_ledger_balance")),
-        sa.CheckConstraint("amount < 0 or limit_then is null or balance <= limit_then", name=op.f("ck_ledger_granted")),
+        sa.CheckConstraint("amount < 0 or coalesce(balance <= limit_then, false)", name=op.f("ck_ledger_granted")),
         sa.CheckConstraint(
-            "kind <> 'spend' or period = '1970-01-01'"
-            " or period = date_trunc('month', created_at at time zone 'UTC')::date",
+            "extract(day from period) = 1 and (kind <> 'spend' or period = '1970-01-01'"
+            " or period = date_trunc('month', created_at at time zone 'UTC')::date)",
             name=op.f("ck_ledger_period"),
         ),
         sa.PrimaryKeyConstraint("paid_for", "kind", name=op.f("pk_ledger"), deferrable=True),
@@ -159,7 +165,7 @@ def _create_overrides_and_audit() -> None:
     op.create_table(
         "audit_events",
         sa.Column("id", sa.Uuid(), nullable=False),
-        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=True),
         sa.Column("action", sa.Text(), nullable=False),
         sa.Column("details", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
@@ -178,10 +184,18 @@ def _create_guards() -> None:
             f"create trigger only_grows before update or delete or truncate on {table}"
             " for each statement execute function refuse_change()"
         )
+        # Statements on a parent that somebody has made for it have no statement's trigger here.
+        op.execute(
+            f"create trigger rows_stay before update or delete on {table} for each row execute function refuse_change()"
+        )
     for table in ("counters", "usage_days"):
         op.execute(
             f"create trigger moved_by_ledger before insert or update or delete or truncate on {table}"
             " for each statement when (pg_trigger_depth() = 0) execute function refuse_move()"
+        )
+        op.execute(
+            f"create trigger rows_moved_by_ledger before update or delete on {table}"
+            " for each row when (pg_trigger_depth() = 0) execute function refuse_move()"
         )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from integrations.llm import Turn
+from integrations.llm_terms import Turn
 
 MAX_MESSAGES = 20
 MAX_CHARACTERS = 24_000

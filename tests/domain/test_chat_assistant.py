@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from domain import plans
 from domain.actor import Standing
-from domain.assistant import LABEL, MAX_LISTED, Facts, PortfolioFacts, PositionFacts, answer
+from domain.chat_assistant import LABEL, MAX_LISTED, Facts, PortfolioFacts, PositionFacts, answer
 from domain.entitlements import decide
 
 PLANS = plans.load(None)
@@ -59,7 +59,8 @@ def test_usage_and_reset(question: str) -> None:
 def test_portfolios_and_their_largest_positions(question: str) -> None:
     assert answer(question, facts()) == LABEL + (
         "You have 2 portfolios. The portfolio “Spare” (EUR) has 0 positions. "
-        "The portfolio “Main” (USD) has 7 positions. Its largest by cost: AAPL, 10 for 1234.5; TSLA, -3 for -900.1."
+        "The portfolio “Main” (USD) has 7 positions. "
+        "Its largest open positions by cost: AAPL, 10 for 1234.5; TSLA, -3 for -900.1."
     )
 
 
@@ -73,7 +74,8 @@ def test_none_and_many_portfolios() -> None:
 def test_the_portfolio_that_was_asked_about_comes_whatever_was_asked() -> None:
     said = answer("How is it doing?", facts(about=MAIN))
     assert said == LABEL + (
-        "The portfolio “Main” (USD) has 7 positions. Its largest by cost: AAPL, 10 for 1234.5; TSLA, -3 for -900.1."
+        "The portfolio “Main” (USD) has 7 positions. "
+        "Its largest open positions by cost: AAPL, 10 for 1234.5; TSLA, -3 for -900.1."
     )
 
 

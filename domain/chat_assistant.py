@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+import spelling
 from domain import entitlements_words as words
 from domain.decisions import Decision
 
@@ -41,7 +42,7 @@ class PositionFacts:
 
 @dataclass(frozen=True, slots=True)
 class PortfolioFacts:
-    """A portfolio; `largest` positions by absolute cost basis, the largest first."""
+    """A portfolio; `largest` of its open positions by absolute cost basis, the largest first."""
 
     name: str
     currency: str
@@ -75,10 +76,10 @@ def describe(portfolio: PortfolioFacts) -> str:
     if not portfolio.largest:
         return said
     largest = "; ".join(
-        f"{_line(one.symbol)}, {_plain(one.quantity)} for {_plain(one.cost_basis)}"
+        f"{_line(one.symbol)}, {spelling.shortest(one.quantity)} for {spelling.shortest(one.cost_basis)}"
         for one in portfolio.largest[:MAX_LARGEST]
     )
-    return f"{said} Its largest by cost: {largest}."
+    return f"{said} Its largest open positions by cost: {largest}."
 
 
 def _parts(question: str, facts: Facts) -> Iterator[str]:
@@ -130,9 +131,3 @@ def _line(text: str) -> str:
     """One line of bounded length, whatever somebody called it."""
     line = " ".join(text.split())
     return line if len(line) <= MAX_NAME else line[: MAX_NAME - 1] + "…"
-
-
-def _plain(number: Decimal) -> str:
-    """Without exponent and without the zeros of the column's scale."""
-    text = format(number, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text

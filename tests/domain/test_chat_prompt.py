@@ -3,9 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain import prompt
-from domain.prompt import Said, turns_of
-from integrations.llm import MAX_REQUEST, MAX_TURNS, Turn
+from domain import chat_prompt
+from domain.chat_prompt import Said, turns_of
+from integrations.llm import MAX_REQUEST, MAX_TURNS
+from integrations.llm_terms import Turn
 
 QUESTION = Said(by_user=True, content="Why?")
 
@@ -25,5 +26,5 @@ def test_the_portfolio_is_described() -> None:
 def test_it_is_bounded_and_ends_with_the_question(messages: list[Said]) -> None:
     _, *turns = turns_of(messages, None)
     assert [turn.content for turn in turns] == [message.content for message in messages][-len(turns) :]
-    assert 1 <= len(turns) <= prompt.MAX_MESSAGES < MAX_TURNS
-    assert len(turns) == 1 or sum(len(turn.content) for turn in turns) <= prompt.MAX_CHARACTERS < MAX_REQUEST
+    assert 1 <= len(turns) <= chat_prompt.MAX_MESSAGES < MAX_TURNS
+    assert len(turns) == 1 or sum(len(turn.content) for turn in turns) <= chat_prompt.MAX_CHARACTERS < MAX_REQUEST

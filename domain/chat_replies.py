@@ -1,4 +1,4 @@
-"""Writing queued answers in the background. What an answer says is written in writing; asking is in chat.
+"""Writing queued answers in the background. What an answer says is in chat_writing; asking is in chat.
 
 An answer is taken from the queue with a lease, so that however a process ends, somebody settles it: once.
 """
@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from db import queries
 from db.models import new_id
 from db.session import Database, Row
 from domain import usage
-from domain.writing import Writer
+from domain.chat_writing import Writer
 from errors import AppError
 
 AT_ONCE = 16
@@ -34,10 +34,6 @@ _BROKEN = "Something went wrong on our side. Ask again."
 _NOT_COUNTED = "This message does not count."
 
 _log = structlog.get_logger(__name__)
-
-
-class _SettledElsewhereError(Exception):
-    """Rolls back what was about to be settled a second time."""
 
 
 class Replies:
@@ -57,7 +53,8 @@ class Replies:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Write while the block runs; what is under way at its end goes back into the queue."""
-        loops = [asyncio.create_task(work(), name="replies") for work in (self._take_turns, self._keep_watch)]
+        work = (self._take_turns, self._keep_leases, self._keep_watch)
+        loops = [asyncio.create_task(loop(), name="replies") for loop in work]
         try:
             yield
         finally:
@@ -109,38 +106,52 @@ class Replies:
 
     async def _fail(self, answer_id: UUID, words: str) -> None:
         error = f"{words} {_NOT_COUNTED}"
-        with contextlib.suppress(_SettledElsewhereError):
-            async with self._database.transaction() as session:
-                # Counter before message, as in asking and deleting; the other way round they could lock each other.
+        async with self._database.transaction() as session:
+            # Answer before counter, as in deleting; the other way round they could lock each other.
+            if await queries.chat.fail(session, answer_id, self._worker, error, clock.now()):
                 await usage.give_back(session, answer_id)
-                if not await queries.chat.fail(session, answer_id, self._worker, error, clock.now()):
-                    raise _SettledElsewhereError
+
+    async def _keep_leases(self) -> None:
+        while True:
+            with _logged("replies.extend"):
+                await self._extend()
+            # Not behind the settling, which may take its time.
+            self.wake()
+            await asyncio.sleep(TICK)
 
     async def _keep_watch(self) -> None:
         while True:
             with _logged("replies.watch"):
-                await self._extend()
                 await self._settle_overdue()
-            self.wake()
             await asyncio.sleep(TICK)
 
     async def _extend(self) -> None:
-        if self._writing:
+        """Renew our leases, and stop writing what is not ours any more: its conversation was deleted."""
+        writing = dict(self._writing)
+        if writing:
             async with self._database.transaction() as session:
-                await queries.chat.extend(session, self._worker, list(self._writing), clock.now() + LEASE)
+                await queries.chat.extend(session, self._worker, list(writing), clock.now() + LEASE)
+            held = {row.id for row in await self._database.rows(queries.chat.held(self._worker))}
+            for answer_id in writing.keys() - held:
+                writing[answer_id].cancel()
 
     async def _settle_overdue(self) -> None:
         """Fail what nobody is going to write any more: processes that were killed, or that are too few."""
         now = clock.now()
         queued_before = now - MAX_QUEUED
         for row in await self._database.rows(queries.chat.overdue(now, queued_before=queued_before)):
-            with contextlib.suppress(_SettledElsewhereError):
-                async with self._database.transaction() as session:
-                    await usage.give_back(session, row.id)
-                    error = f"{_LOST} {_NOT_COUNTED}"
-                    if not await queries.chat.fail_overdue(session, row.id, error, now, queued_before=queued_before):
-                        raise _SettledElsewhereError
-                _log.warning("replies.overdue", answer=row.id)
+            # Each by itself, because one that is locked must not keep all later ones waiting for ever.
+            with _logged("replies.settle", answer=row.id):
+                if await self._fail_overdue(row.id, now, queued_before):
+                    _log.warning("replies.overdue", answer=row.id)
+
+    async def _fail_overdue(self, answer_id: UUID, now: datetime, queued_before: datetime) -> bool:
+        error = f"{_LOST} {_NOT_COUNTED}"
+        async with self._database.transaction() as session:
+            if not await queries.chat.fail_overdue(session, answer_id, error, now, queued_before=queued_before):
+                return False
+            await usage.give_back(session, answer_id)
+        return True
 
 
 @contextmanager
