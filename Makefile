@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 OWN_DATABASE := $(or $(DATABASE_URL),$(shell grep -s '^DATABASE_URL=.' .env))
 RUNTIME := .venv/.installed-$(if $(OWN_DATABASE),production,embedded)
 
-.PHONY: help run test check schema lock format migration clean
+.PHONY: help run test check bench schema lock format migration clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -27,6 +27,9 @@ check: .venv/.installed-dev ## format, lint, types, import contracts, drift of s
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/gatehouse schema | diff -u schema.graphql - || (echo 'schema.graphql is not what the code prints: make schema' && false)
 	$(BIN)/pytest -q tests/contract/test_migrations.py
+
+bench: .venv/.installed-dev ## measure beside the bare way to the same thing; benchmarks/README.md says how to read it
+	$(BIN)/python -m benchmarks $(ARGS)
 
 schema: .venv/.installed-dev ## print the schema into schema.graphql
 	$(BIN)/gatehouse schema > schema.graphql
