@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
 import errors
-from db.models import STANDING
+from db.models import UNMETERED
 from domain import admission
 from domain import entitlements_words as words
 from domain.actor import Override, Standing
@@ -15,7 +15,7 @@ from domain.plans import LARGEST, Feature, Plans
 
 def period_of(feature: Feature, now: datetime) -> date:
     """What usage is counted under: the first day of the month in UTC, or always the same for what is not metered."""
-    return now.astimezone(UTC).date().replace(day=1) if feature.kind == "metered" else STANDING
+    return now.astimezone(UTC).date().replace(day=1) if feature.kind == "metered" else UNMETERED
 
 
 def resets_at(feature: Feature, now: datetime) -> datetime | None:

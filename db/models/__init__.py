@@ -9,12 +9,12 @@ from db.models.deliveries import WebhookDelivery
 from db.models.idempotency import IdempotencyRecord
 from db.models.invites import Invite, InviteAttempt
 from db.models.portfolios import InvestmentClass, OptionType, Portfolio, Position
-from db.models.usage import STANDING, UNLIMITED, Counter, LedgerEntry, Override, UsageDay
+from db.models.usage import UNLIMITED, UNMETERED, Counter, LedgerEntry, Override, UsageDay
 
 __all__ = [
     "SCOPES",
-    "STANDING",
     "UNLIMITED",
+    "UNMETERED",
     "USERNAME",
     "USERNAME_RULE",
     "ApiKey",

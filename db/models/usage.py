@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.base import Base
 
-STANDING = date(1970, 1, 1)
+UNMETERED = date(1970, 1, 1)
 """The period of features that are not metered: what is counted now, whenever it began."""
 
 UNLIMITED = 2**63 - 1

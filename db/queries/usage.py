@@ -10,7 +10,7 @@ from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import InstrumentedAttribute
 
-from db.models import STANDING, UNLIMITED, Counter, LedgerEntry, Override, UsageDay
+from db.models import UNLIMITED, UNMETERED, Counter, LedgerEntry, Override, UsageDay
 from db.session import Read, Session, announce
 
 # The table and not its class: the way through the ORM costs a third more, and this is the hottest statement there is.
@@ -114,9 +114,9 @@ def overview(user_id: UUID, today: date, month: date) -> Read:
         select(
             Counter.feature,
             _sum(Counter.used, Counter.period == month).label("used_this_month"),
-            _sum(Counter.used, Counter.period == STANDING).label("used_now"),
+            _sum(Counter.used, Counter.period == UNMETERED).label("used_now"),
         )
-        .where(Counter.user_id == user_id, or_(Counter.period == month, Counter.period == STANDING))
+        .where(Counter.user_id == user_id, or_(Counter.period == month, Counter.period == UNMETERED))
         .group_by(Counter.feature)
         .subquery()
     )

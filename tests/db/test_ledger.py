@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from db.models import STANDING, UNLIMITED
+from db.models import UNLIMITED, UNMETERED
 from db.roles import name_in
 from db.session import Database
 from tests.spenders import account
@@ -263,9 +263,9 @@ async def test_a_return_goes_to_the_month_it_was_spent_in(ledger: Ledger) -> Non
 
 async def test_what_is_deleted_later_was_done_nevertheless(ledger: Ledger) -> None:
     """Of counted objects: the count goes down, what was done on the day does not."""
-    ids = await ledger.spends(2, period=STANDING)
+    ids = await ledger.spends(2, period=UNMETERED)
     assert await ledger.give_back(ids[0], NOW + timedelta(days=3)) == 1
-    assert await ledger.counters() == {STANDING: 1}
+    assert await ledger.counters() == {UNMETERED: 1}
     assert await ledger.days() == {NOW.date(): 2}
 
 
@@ -303,11 +303,11 @@ async def test_a_counter_never_falls_below_nothing(ledger: Ledger) -> None:
 
 async def test_giving_back_works_after_an_adjustment_too(ledger: Ledger) -> None:
     """An operator has made the counter smaller than what is still out."""
-    ids = await ledger.spends(2, period=STANDING)
-    await ledger.spend(5, -1, kind=ADJUST, period=STANDING)
+    ids = await ledger.spends(2, period=UNMETERED)
+    await ledger.spend(5, -1, kind=ADJUST, period=UNMETERED)
     for paid_for in ids:
         await ledger.give_back(paid_for)
-    assert await ledger.counters() == {STANDING: 0}
+    assert await ledger.counters() == {UNMETERED: 0}
 
 
 async def test_nobody_slips_in_tables_of_the_same_names(ledger: Ledger) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import errors
-from db.models import STANDING
+from db.models import UNMETERED
 from domain.actor import NOBODY, Override, Standing
 from domain.decisions import Check, Decision, Remedy, RemedyKind, Rule
 from domain.entitlements import decide, limit_of, period_of, quota_of, resets_at
@@ -280,7 +280,7 @@ def test_waiting_is_not_offered_where_nothing_is_left_by_then() -> None:
 )
 def test_months_are_calendar_months_in_utc(now: datetime, period: date, reset: datetime) -> None:
     assert (period_of(MESSAGES, now), resets_at(MESSAGES, now)) == (period, reset)
-    assert (period_of(PORTFOLIOS, now), resets_at(PORTFOLIOS, now)) == (STANDING, None)
+    assert (period_of(PORTFOLIOS, now), resets_at(PORTFOLIOS, now)) == (UNMETERED, None)
 
 
 def test_limits_stay_what_clients_can_read() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 import clock
 import errors
-from db.models import STANDING, LedgerEntry, UsageDay, new_id
+from db.models import UNMETERED, LedgerEntry, UsageDay, new_id
 from db.session import Database
 from domain import usage
 from domain.actor import Override
@@ -140,7 +140,7 @@ async def test_downgraded_it_gives_back_but_gets_no_more(database: Database, spe
             await spender.spend(feature)
         assert (refusal.value.details["used"], refusal.value.details["remaining"]) == (used, 0)
         assert await spender.give_back(made.pop())
-    assert await counters(database, spender.actor.user_id) == {STANDING: 3}
+    assert await counters(database, spender.actor.user_id) == {UNMETERED: 3}
 
 
 @pytest.mark.parametrize(

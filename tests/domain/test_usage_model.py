@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import clock
 import errors
-from db.models import STANDING, new_id
+from db.models import UNMETERED, new_id
 from db.session import Database
 from tests.spenders import MESSAGES, PLANS, PORTFOLIOS, Spender, account, at, counters
 
@@ -56,7 +56,7 @@ async def test_whatever_is_done_in_whatever_order_it_adds_up(deeds: list[Any], d
                 model.returned.add(paid_for)
                 model.used[period] -= 1
         else:
-            period = STANDING if what == PORTFOLIOS else month
+            period = UNMETERED if what == PORTFOLIOS else month
             amount = what if deed == "adjust" else 1
             expected, paid_for = model.grants(period, amount), new_id()
             work = spender.adjust(amount) if deed == "adjust" else spender.spend(what, paid_for)
