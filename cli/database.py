@@ -41,7 +41,7 @@ def migrate(
     if status.role_missing:
         say(f"The application works as the owner of its tables; triggers alone guard the ledger. {status.role_missing}")
     elif status.current:
-        say("The application works as a role of its own, which owns no table.")
+        say("The application works as a role of its own (gatehouse_app_…), which owns no table.")
 
 
 @migrate_command.command()

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import islice
 from typing import Literal
 
 import clock
@@ -86,6 +87,8 @@ async def _restore(session: Session, user: User, persona: Persona, terms: Terms)
     if await queries.accounts.rename(session, user, persona.name):
         user.username_source = "provider"
     await queries.invites.forget_failures(session, user.id)
+    # The keys of a guide are typed again after a seed, and mean it anew.
+    await queries.idempotency.forget_all(session, user.id)
     live = await queries.api_keys.live_named(session, user.id, DEFAULT_KEY, now)
     if terms.sealer and not live:
         await api_keys.issue(session, user.id, name=DEFAULT_KEY, scopes=SCOPES, expires_at=None, sealer=terms.sealer)
@@ -122,6 +125,7 @@ async def _restore_portfolios(session: Session, actor: Actor, plans: Plans, *, e
         wanted = limit if exhausted else min(len(owned), limit // 2)
         for surplus in owned[wanted:]:
             await portfolios.delete(session, actor, surplus.id)
-        for number in range(len(owned), wanted):
-            name = f"Portfolio {number + 1}"
+        taken = {row.name for row in owned}
+        free = (name for number in range(1, 2 * wanted + 1) if (name := f"Portfolio {number}") not in taken)
+        for name in islice(free, max(wanted - len(owned), 0)):
             await portfolios.create(session, plans, actor, name=name, description=None, currency="USD")

@@ -29,6 +29,11 @@ async def record_of(session: Session, user_id: UUID, field: str, key: str, now: 
     )
 
 
+async def forget_all(session: Session, user_id: UUID) -> None:
+    """Drop every outcome of this caller. For the seed only: a retry of what it had sent would be done again."""
+    await session.execute(delete(IdempotencyRecord).where(IdempotencyRecord.user_id == user_id))
+
+
 async def forget_expired(session: Session, user_id: UUID, now: datetime) -> None:
     """Drop this caller's expired outcomes, so that the table stays as large as a day's work."""
     await session.execute(

@@ -8,9 +8,21 @@ from uuid import UUID
 
 import pytest
 
+import clock
 import errors
 from db import queries
-from db.models import ApiKey, AuditEvent, Counter, InviteAttempt, LedgerEntry, Override, Portfolio, User, new_id
+from db.models import (
+    ApiKey,
+    AuditEvent,
+    Counter,
+    IdempotencyRecord,
+    InviteAttempt,
+    LedgerEntry,
+    Override,
+    Portfolio,
+    User,
+    new_id,
+)
 from db.session import Database
 from domain import accounts, api_keys, invites, personas, portfolios, tiers, usage
 from domain.accounts import DEFAULT_KEY, Terms
@@ -164,3 +176,22 @@ async def test_without_limits_there_is_nothing_to_be_near_to(database: Database)
     async with database.transaction() as session:
         await personas.seed(session, ISSUER, TERMS, plans)
     assert await used(database, near) == (99, 2)
+
+
+async def test_keys_of_a_guide_mean_it_anew_and_names_differ(database: Database, rows: Rows) -> None:
+    near = (await seed(database))["near-limit"]
+    actor = Actor(near, Standing("free", None, invited=True), scopes=None)
+    now = clock.now()
+    async with database.transaction() as session:
+        [first, _] = await rows(Portfolio, Portfolio.user_id == near)
+        await portfolios.delete(session, actor, first.id)
+        session.add(
+            IdempotencyRecord(
+                user_id=near, field="f", key="k", input_digest=b"", outcome={}, created_at=now, expires_at=now
+            )
+        )
+    await seed(database)
+    assert await rows(IdempotencyRecord, IdempotencyRecord.user_id == near) == []
+    names = [portfolio.name for portfolio in await rows(Portfolio, Portfolio.user_id == near)]
+    assert sorted(names) == sorted(set(names))
+    assert len(names) == 2
