@@ -9,6 +9,7 @@ from db.models.deliveries import WebhookDelivery
 from db.models.idempotency import IdempotencyRecord
 from db.models.invites import Invite, InviteAttempt
 from db.models.portfolios import InvestmentClass, OptionType, Portfolio, Position
+from db.models.scans import Finding, Scan, ScanStatus, Severity
 from db.models.usage import UNLIMITED, UNMETERED, Counter, LedgerEntry, Override, UsageDay
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "ChatStatus",
     "Conversation",
     "Counter",
+    "Finding",
     "IdempotencyRecord",
     "Identity",
     "InvestmentClass",
@@ -35,6 +37,9 @@ __all__ = [
     "Override",
     "Portfolio",
     "Position",
+    "Scan",
+    "ScanStatus",
+    "Severity",
     "UsageDay",
     "User",
     "WebhookDelivery",

@@ -15,7 +15,7 @@ from settings import Settings
 ROOT = Path(__file__).resolve().parents[2]
 OURS = (
     *("app", "auth", "cli", "clock", "db", "domain", "engine", "errors", "integrations", "logs", "middleware"),
-    *("resolvers", "schema", "sealing", "settings", "spelling", "webhooks"),
+    *("resolvers", "schema", "sealing", "settings", "spelling", "strict_json", "webhooks"),
 )
 MODULES = [
     path

@@ -1,0 +1,124 @@
+"""JSON from outside, read one way only (RFC 8259, I-JSON of RFC 7493) and within bounds. What it means is not here.
+
+Parsers differ in which of two members with one name counts, and stores in which strings they can keep, so that a text
+which holds such a thing is refused instead of read in one of several ways.
+"""
+
+import json
+import re
+from typing import Any
+
+import orjson
+
+MAX_DEPTH = 100
+
+_BLANKS = b" \t\r\n"
+_MAX_SEARCHED = 4 * 1024 * 1024
+_CONTAINERS = (dict, list)
+_ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*+\\u0000")
+
+
+class NotStrict(ValueError):
+    """The text is not accepted; the words say why and continue "This text …".
+
+    `line` and `column` count characters from 1 where the place is known, else both are None.
+    """
+
+    def __init__(self, words: str, line: int | None = None, column: int | None = None) -> None:
+        super().__init__(words if line is None else f"{words}, at line {line}, column {column}")
+        self.line = line
+        self.column = column
+
+
+class NotJson(NotStrict):
+    """It breaks the grammar of JSON, or is no UTF-8. `at_end` says that the text ends too early."""
+
+    def __init__(self, reason: str, line: int, column: int, at_end: bool) -> None:
+        super().__init__(f"is not JSON: {reason}", line, column)
+        self.at_end = at_end
+
+
+class Unstorable(NotStrict):
+    """A string in it holds what neither UTF-8 nor a database can: half of a surrogate pair, or U+0000."""
+
+
+class TooLarge(NotStrict):
+    """It has more structure than allowed; nothing of it was read."""
+
+
+def loads(raw: bytes, *, max_structure: int, max_depth: int = MAX_DEPTH) -> Any:
+    """The value in a text. `max_structure` is in bytes outside of strings and blanks, each of which may cost dozens.
+
+    Raises a `NotStrict`. A byte order mark is refused: who reads files takes it off.
+    """
+    structure = _structure(raw, max_structure)
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise _refusal(error, len(raw)) from None
+    if b"\\u0000" in raw and (found := _ESCAPED_NUL.search(raw)):
+        raise Unstorable("has the character U+0000 in a string", *_place(raw, found.start()))
+    # Outside of strings, a colon stands behind the name of a member and nowhere else.
+    if structure.count(b":") != _count_members(value, max_depth):
+        raise NotStrict(f"has two members {_repeated_name(raw)} in one object")
+    return value
+
+
+def _structure(raw: bytes, longest: int) -> bytes:
+    """What stands outside of strings and is not blank. Raises `TooLarge`."""
+    bare = raw.replace(rb"\\", b"").replace(rb"\"", b"")
+    # Two strings have structure between them; to count quotes is cheap, to split at millions of them is not.
+    if bare.count(b'"') <= 2 * longest + 2:
+        structure = b"".join(bare.split(b'"')[::2]).translate(None, _BLANKS)
+        if len(structure) <= longest:
+            return structure
+    raise TooLarge(f"is larger than {longest} bytes without its strings")
+
+
+def _refusal(error: orjson.JSONDecodeError, size: int) -> NotStrict:
+    if "surrogate in string" in error.msg:
+        return Unstorable("has half of a surrogate pair in a string", error.lineno, error.colno)
+    at_end = size == 0 or error.msg in {"unexpected end of data", "input data is empty"}
+    reason = "it ends too early" if at_end else error.msg
+    return NotJson(reason, error.lineno, error.colno, at_end)
+
+
+def _place(raw: bytes, offset: int) -> tuple[int, int]:
+    start = raw.rfind(b"\n", 0, offset) + 1
+    return raw.count(b"\n", 0, offset) + 1, len(raw[start:offset].decode()) + 1
+
+
+def _count_members(value: Any, max_depth: int) -> int:
+    """How many members the objects have. Raises `NotStrict` where the nesting is too deep."""
+    members, depth = 0, 0
+    level: list[Any] = [[value]]
+    while level:
+        if depth > max_depth:
+            raise NotStrict(f"nests deeper than {max_depth} levels")
+        below: list[Any] = []
+        for item in level:
+            parts = item
+            if isinstance(item, dict):
+                members += len(item)
+                parts = item.values()
+            below += [part for part in parts if isinstance(part, _CONTAINERS)]
+        level = below
+        depth += 1
+    return members
+
+
+def _repeated_name(raw: bytes) -> str:
+    """The first name that an object has twice, quoted and cut; no name of a large text, where looking is dear."""
+    if len(raw) > _MAX_SEARCHED:
+        return "of one name"
+    repeated: list[str] = []
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        names: set[str] = set()
+        for name, _ in pairs:
+            if name in names:
+                repeated.append(name)
+            names.add(name)
+
+    json.loads(raw, object_pairs_hook=look)
+    return f'"{repeated[0][:40]}"'
