@@ -80,8 +80,7 @@ def has_scope(scope: str) -> type[Guard]:
     """A guard for fields that API keys with `scope` may use; sessions pass. `has_scope("scans:write")`."""
 
     async def refuse(_self: Guard, caller: Caller) -> None:
-        scopes = (await caller.actor()).scopes
-        if scopes is not None and scope not in scopes:
+        if not (await caller.actor()).may(scope):
             raise errors.Forbidden(f"This API key lacks the scope {scope}. Create one that has it.")
 
     name = "HasScope" + "".join(part.title() for part in scope.split(":"))

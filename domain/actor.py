@@ -71,6 +71,10 @@ class Actor:
         """Let in by a code, or the gate is lifted."""
         return self.standing.invited
 
+    def may(self, scope: str) -> bool:
+        """Whether the credential allows it: sessions may everything, keys what they were made for."""
+        return self.scopes is None or scope in self.scopes
+
     @property
     def by_session(self) -> bool:
         return self.scopes is None

@@ -16,7 +16,6 @@ from db.session import Row, Session
 from domain import usage
 from domain.actor import Actor
 from domain.decisions import Quota
-from domain.entitlements import period_of, quota_of
 from domain.plans import Plans
 from domain.portfolios_csv import Lot, Parsed
 
@@ -56,15 +55,6 @@ async def create(
     )
     await session.flush()
     return portfolio_id, quota
-
-
-async def quota_now(session: Session, plans: Plans, actor: Actor) -> Quota:
-    """How many there are now, and how many there may be."""
-    feature, now = plans.features["portfolios"], clock.now()
-    used = await queries.usage.used(session, actor.user_id, feature.key, period_of(feature, now))
-    found = quota_of(plans, actor.standing, feature, used, now)
-    assert found is not None  # a switch has none
-    return found
 
 
 async def update(

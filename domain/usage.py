@@ -86,9 +86,24 @@ async def require(session: Session, plans: Plans, actor: Actor, feature: str) ->
         raise decide(plans, actor.standing, kind, used, now).error()
 
 
+async def nothing_to_spend(session: Session, plans: Plans, actor: Actor, feature: str) -> Quota:
+    """Say that the work was found done, and paid for, already; what is used and left is returned."""
+    queries.usage.settle(session, feature)
+    return await quota_now(session, plans, actor, feature)
+
+
+async def quota_now(session: Session, plans: Plans, actor: Actor, feature: str) -> Quota:
+    """What is used and left of a feature that is counted."""
+    kind, now = plans.features[feature], clock.now()
+    used = await queries.usage.used(session, actor.user_id, feature, period_of(kind, now))
+    quota = quota_of(plans, actor.standing, kind, used, now)
+    assert quota is not None  # a switch has none
+    return quota
+
+
 def require_spent(session: Session, plans: Plans, feature: str) -> None:
     """Raise unless this transaction has spent the feature, where it is counted: who promised to has forgotten it."""
-    if plans.features[feature].kind != "switch" and not queries.usage.has_spent(session, feature):
+    if plans.features[feature].kind != "switch" and not queries.usage.is_settled(session, feature):
         raise RuntimeError(f"within_tier({feature!r}) was declared, but nothing of it was spent.")
 
 

@@ -15,6 +15,7 @@ from schema.chat import ChatMessage, Conversation
 from schema.context import Info
 from schema.node import Node
 from schema.portfolios import Portfolio, Position
+from schema.scans import Finding, Scan
 
 MAX_NODES = 100
 
@@ -58,6 +59,22 @@ async def _positions(info: Info, keys: Collection[UUID]) -> Sequence[Node]:
     return [Position.from_row(row) for row in rows]
 
 
+async def _scans(info: Info, keys: Collection[UUID]) -> Sequence[Node]:
+    actor = await info.context.caller.actor()
+    if not actor.may("scans:read"):
+        return []
+    rows = await info.context.read.rows(queries.scans.scans(actor.user_id, keys))
+    return [Scan.from_row(row) for row in rows]
+
+
+async def _findings(info: Info, keys: Collection[UUID]) -> Sequence[Node]:
+    actor = await info.context.caller.actor()
+    if not actor.may("scans:read"):
+        return []
+    rows = await info.context.read.rows(queries.scans.findings(actor.user_id, keys))
+    return [Finding.from_row(row) for row in rows]
+
+
 # Each finds the caller's own among these keys, in one statement.
 _FINDERS: dict[str, Callable[[Info, Collection[UUID]], Awaitable[Sequence[Node]]]] = {
     User.__name__: _users,
@@ -66,6 +83,8 @@ _FINDERS: dict[str, Callable[[Info, Collection[UUID]], Awaitable[Sequence[Node]]
     Position.__name__: _positions,
     Conversation.__name__: _conversations,
     ChatMessage.__name__: _chat_messages,
+    Scan.__name__: _scans,
+    Finding.__name__: _findings,
 }
 
 

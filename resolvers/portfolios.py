@@ -86,7 +86,7 @@ class PortfoliosMutation:
     )
     async def delete_portfolio(self, work: Work, input: DeletePortfolioInput) -> DeletePortfolioPayload:
         await domain.portfolios.delete(work.session, work.actor, input.portfolio_id)
-        quota = await domain.portfolios.quota_now(work.session, work.plans, work.actor)
+        quota = await domain.usage.quota_now(work.session, work.plans, work.actor, "portfolios")
         return DeletePortfolioPayload(portfolio_id=input.portfolio_id, **DeletePortfolioPayload.kept(quota))
 
     @mutation(

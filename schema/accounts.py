@@ -8,6 +8,7 @@ from uuid import UUID
 import strawberry
 
 import clock
+from auth.permissions import has_scope
 from db import queries
 from db.models import USERNAME, USERNAME_RULE
 from errors import Faults, NotFound
@@ -19,6 +20,8 @@ from schema.node import Node
 from schema.pagination import After, Before, Connection, First, Last, Page, connect
 from schema.payloads import Payload
 from schema.portfolios import Portfolio
+from schema.scans import Scan, connect_scans
+from schema.scans_inputs import ScanFilter, ScanOrder
 from schema.usage import Limits, Usage
 
 MAX_INVITE_CODE = 100
@@ -87,6 +90,23 @@ class User(Node):
     ) -> Connection[Portfolio]:
         page = Page(first, after, last, before)
         return await connect(info, Portfolio, queries.portfolios.PORTFOLIOS_OF_USER, self.pk, page)
+
+    @strawberry.field(
+        permission_classes=[has_scope("scans:read")],
+        description="The scans, the newest first unless ordered otherwise. An API key needs the scope scans:read.",
+    )
+    async def scans(
+        self,
+        info: Info,
+        *,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+        filter: ScanFilter | None = None,
+        order_by: ScanOrder | None = None,
+    ) -> Connection[Scan]:
+        return await connect_scans(info, self.pk, Page(first, after, last, before), filter, order_by)
 
     @strawberry.field(description="The API keys: working ones first, newest first, at most 100.")
     async def api_keys(self, info: Info) -> list[ApiKey]:

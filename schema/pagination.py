@@ -7,7 +7,7 @@ from uuid import UUID
 import strawberry
 
 from db.queries.paging import Order, Position, Window, order_of
-from db.queries.relation import Relation
+from db.queries.relation import Relation, Wanted
 from db.session import Row
 from errors import Faults, collect_faults
 from schema.context import Info
@@ -35,8 +35,8 @@ class Page:
     last: int | None = None
     before: str | None = None
 
-    def window(self, relation: Relation) -> Window:
-        """The window of this relation; `BadUserInput` with every fault of the arguments."""
+    def window(self, relation: Relation, wanted: Wanted | None = None) -> Window:
+        """The window of this relation, narrowed; `BadUserInput` with every fault of the arguments."""
         order = order_of(relation)
         with collect_faults() as faults:
             for name, size in (("first", self.first), ("last", self.last)):
@@ -45,7 +45,7 @@ class Page:
             after = _position(faults, order, "after", self.after)
             before = _position(faults, order, "before", self.before)
         size = self.first or self.last or DEFAULT_PAGE
-        return Window(size, backwards=self.last is not None, after=after, before=before)
+        return Window(size, backwards=self.last is not None, after=after, before=before, wanted=wanted)
 
 
 def _position(faults: Faults, order: Order, name: str, cursor: str | None) -> Position | None:
@@ -95,18 +95,20 @@ class Connection(Generic[N]):
             end_cursor=self.edges[-1].cursor() if self.edges else None,
         )
 
-    @strawberry.field(description="How many the whole list has, whatever the page; counted when selected.")
+    @strawberry.field(description="How many the whole list has, as filtered, whatever the page; counted when selected.")
     async def total_count(self, info: Info) -> int:
-        return await info.context.read.count(self.relation, self.parent)
+        return await info.context.read.count(self.relation, self.parent, self.window.wanted)
 
 
-async def connect(info: Info, kind: type[N], relation: Relation, parent: UUID, page: Page) -> Connection[N]:
-    """A page of what is related to this parent; asked for many parents at once, it takes one statement.
+async def connect(
+    info: Info, kind: type[N], relation: Relation, parent: UUID, page: Page, *, wanted: Wanted | None = None
+) -> Connection[N]:
+    """A page of what is related to this parent, or of what is wanted of that; one statement for many parents at once.
 
     The body of every connection field, which takes `first: First = None, after: After = None, last: Last = None,
     before: Before = None` and returns `Connection[Kind]`.
     """
-    window = page.window(relation)
+    window = page.window(relation, wanted)
     rows, more = await info.context.read.window(relation, parent, window)
     order = order_of(relation)
     edges = [Edge(node=kind.from_row(row), order=order, row=row) for row in rows]

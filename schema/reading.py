@@ -8,7 +8,7 @@ from uuid import UUID
 from strawberry.dataloader import DataLoader
 
 from db.queries.paging import Window, order_of
-from db.queries.relation import Relation
+from db.queries.relation import Relation, Wanted
 from db.session import Database, Read, Row
 
 MAX_AT_ONCE = 3
@@ -52,9 +52,11 @@ class Reader:
         )
         return found
 
-    async def count(self, relation: Relation, parent: UUID) -> int:
-        """How many related rows there are; of many parents in one statement."""
-        number: int = await self._load((relation, "count"), parent, lambda parents: self._counts(relation, parents))
+    async def count(self, relation: Relation, parent: UUID, wanted: Wanted | None = None) -> int:
+        """How many related rows, of those wanted, there are; of many parents in one statement."""
+        number: int = await self._load(
+            (relation, wanted, "count"), parent, lambda parents: self._counts(relation, parents, wanted)
+        )
         return number
 
     def forget(self) -> None:
@@ -77,8 +79,8 @@ class Reader:
             slices.append(Slice(kept[::-1] if window.backwards else kept, len(found) > window.size))
         return slices
 
-    async def _counts(self, relation: Relation, parents: list[UUID]) -> list[int]:
-        counts = {row.parent: row.children for row in await self.rows(relation.count(parents))}
+    async def _counts(self, relation: Relation, parents: list[UUID], wanted: Wanted | None) -> list[int]:
+        counts = {row.parent: row.children for row in await self.rows(relation.count(parents, wanted))}
         return [counts[parent] for parent in parents]
 
 

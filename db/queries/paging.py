@@ -18,7 +18,7 @@ from sqlalchemy.sql import operators
 from sqlalchemy.types import TypeEngine
 
 import spelling
-from db.queries.relation import Ordering, Relation
+from db.queries.relation import Ordering, Relation, Wanted, narrowed
 from db.session import Read, Row
 
 Position = tuple[Any, ...]
@@ -31,12 +31,16 @@ _KINDS = (UUID, datetime, date, Decimal, int, str, bool)
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The first `size` places, or when `backwards` the last, of those after one place and before another."""
+    """The first `size` places, or when `backwards` the last, of those after one place and before another.
+
+    Of a list narrowed to what is `wanted`.
+    """
 
     size: int
     backwards: bool = False
     after: Position | None = None
     before: Position | None = None
+    wanted: Wanted | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ class Order:
 
         Backwards windows come in reverse.
         """
-        children = self.relation.children
+        children = narrowed(self.relation.children, window.wanted)
         if window.after is not None:
             children = children.where(self._beyond(window.after, backwards=False))
         if window.before is not None:

@@ -14,12 +14,12 @@ from sqlalchemy import (
     case,
     delete,
     func,
-    insert,
     literal,
     select,
 )
 
 from db.models import InvestmentClass, Portfolio, Position
+from db.queries.bulk import insert_children
 from db.queries.relation import Relation
 from db.session import Read, Row, Session
 
@@ -126,15 +126,13 @@ async def lots(session: Session, portfolio_id: UUID) -> Sequence[Row]:
 
 async def add(session: Session, portfolio_id: UUID, ids: Sequence[UUID], rows: Sequence[Sequence[Any]]) -> None:
     """Insert positions as `lots` has them, in one statement however many there are."""
-    columns = (Position.id, *_LOT)
-    arrays = [
-        literal(list(values), ARRAY(column.type))
-        for column, values in zip(columns, (ids, *zip(*rows, strict=True)), strict=True)
-    ]
-    names = [column.key for column in columns]
-    given = func.unnest(*arrays).table_valued(*names).render_derived(name="given")
-    values = select(literal(portfolio_id, Position.portfolio_id.type), *given.c)
-    await session.execute(insert(Position).from_select([Position.portfolio_id.key, *names], values))
+    await insert_children(
+        session,
+        Position.portfolio_id,
+        portfolio_id,
+        (Position.id, *_LOT),
+        [(key, *row) for key, row in zip(ids, rows, strict=True)],
+    )
 
 
 async def remove(session: Session, position_ids: Collection[UUID]) -> None:

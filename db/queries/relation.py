@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, TableValuedAlias, Uuid, func, literal, select, true
@@ -12,6 +12,19 @@ from sqlalchemy.orm import InstrumentedAttribute
 from db.session import Read
 
 Ordering = ColumnElement[Any] | InstrumentedAttribute[Any]
+
+
+class Wanted(Protocol):
+    """Which children are wanted; equal and hashable by its values, so that equal ones are read together."""
+
+    def conditions(self) -> Sequence[ColumnElement[bool]]: ...
+
+    def __hash__(self) -> int: ...
+
+
+def narrowed(children: Read, wanted: Wanted | None) -> Read:
+    """Only those that are wanted."""
+    return children.where(*wanted.conditions()) if wanted else children
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -43,10 +56,11 @@ class Relation:
         *columns, place = page.c
         return select(*columns).select_from(parent.join(page, true())).order_by(place)
 
-    def count(self, parents: Sequence[UUID]) -> Read:
-        """How many children each parent has, as `parent` and `children`."""
+    def count(self, parents: Sequence[UUID], wanted: Wanted | None = None) -> Read:
+        """How many children, of those wanted, each parent has, as `parent` and `children`."""
         parent = _each(parents)
-        children = self.children.with_only_columns(func.count()).where(self.key == parent.c.id).scalar_subquery()
+        counted = narrowed(self.children, wanted).with_only_columns(func.count())
+        children = counted.where(self.key == parent.c.id).scalar_subquery()
         return select(parent.c.id.label("parent"), children.label("children"))
 
 

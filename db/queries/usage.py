@@ -15,7 +15,7 @@ from db.session import Read, Session, announce
 
 # The table and not its class: the way through the ORM costs a third more, and this is the hottest statement there is.
 _LEDGER = cast("Table", LedgerEntry.__table__)
-_SPENT = "spent"
+_SETTLED = "settled"
 _MOVE = insert(_LEDGER).returning(_LEDGER.c.balance)
 
 
@@ -33,13 +33,18 @@ async def spend(
     entry = {"paid_for": paid_for, "kind": "spend", "period": period, "amount": 1, "limit_then": _stated(limit)}
     balance = await _move(session, user_id, feature, entry | {"reason": None, "created_at": now})
     if balance is not None:
-        session.info.setdefault(_SPENT, set()).add(feature)
+        settle(session, feature)
     return balance
 
 
-def has_spent(session: Session, feature: str) -> bool:
-    """Whether this transaction has spent some of it."""
-    return feature in session.info.get(_SPENT, ())
+def settle(session: Session, feature: str) -> None:
+    """Note that this transaction owes nothing of it any more."""
+    session.info.setdefault(_SETTLED, set()).add(feature)
+
+
+def is_settled(session: Session, feature: str) -> bool:
+    """Whether this transaction has spent some of it, or need not."""
+    return feature in session.info.get(_SETTLED, ())
 
 
 async def give_back(session: Session, paid_for: UUID, now: datetime) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 from graphql import get_named_type, is_leaf_type, is_required_argument
 
-from db.models import ApiKey, ChatMessage, Conversation, Portfolio, Position, User
+from db.models import ApiKey, ChatMessage, Conversation, Finding, Portfolio, Position, Scan, User
 from db.session import Database
 from resolvers.root import schema
 from tests.conftest import BETA_CODE
@@ -99,6 +99,16 @@ async def _retitling(stage: Stage) -> tuple[Person, Input]:
     return person, {**given, "title": "Quotas"}
 
 
+async def _scanning(stage: Stage) -> tuple[Person, Input]:
+    found = {"severity": "HIGH", "message": "A shell", "path": "app.py", "startLine": 3}
+    return await stage.make.person(), {"tool": "bandit", "target": "shop", "findings": [found, found]}
+
+
+async def _has_scanned(stage: Stage) -> tuple[Person, Input]:
+    person, given = await _scanning(stage)
+    return person, {"id": await stage.made(person, "createScan", given, "scan")}
+
+
 async def _user(stage: Stage, person: Person) -> object:
     (user,) = await stage.rows(User, User.id == person.user_id)
     return user.full_name, user.invite_validated
@@ -124,8 +134,16 @@ async def _conversations(stage: Stage, person: Person) -> object:
     return [(one.title, len(said)) for one, said in zip(conversations, messages, strict=True)]
 
 
+async def _scans(stage: Stage, person: Person) -> object:
+    """Tool, and how many findings."""
+    scans = await stage.rows(Scan, Scan.user_id == person.user_id)
+    findings = [await stage.rows(Finding, Finding.scan_id == one.id) for one in scans]
+    return [(one.tool, len(found)) for one, found in zip(scans, findings, strict=True)]
+
+
 _FREED, _HELD = {"portfolios": 0}, {"portfolios": 1}
 _ASKED, _UNANSWERED = {"aiMessages": 1}, {"aiMessages": 0}
+_SCANNED = {"scans": 1}
 
 CASES = {
     "validateInvite": Case(_newcomer, _user, (None, True)),
@@ -137,6 +155,8 @@ CASES = {
     "updatePortfolio": Case(_renaming_owner, _portfolios, [("Short run", 2, 0)], _HELD),
     "deletePortfolio": Case(_portfolio_owner, _portfolios, [], _FREED),
     "importPositions": Case(_importing_owner, _portfolios, [("Long run", 1, 3)], _HELD),
+    "createScan": Case(_scanning, _scans, [("bandit", 2)], _SCANNED),
+    "deleteScan": Case(_has_scanned, _scans, [], _SCANNED),
     "sendChatMessage": Case(_asking, _conversations, [("How much is left?", 2)], _ASKED),
     "renameConversation": Case(_retitling, _conversations, [("Quotas", 2)], _ASKED),
     "deleteConversation": Case(_has_asked, _conversations, [], _UNANSWERED),

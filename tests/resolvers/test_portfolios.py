@@ -202,7 +202,7 @@ async def test_the_limit(gql: Gql, make: People, database: Database) -> None:
     await set_tier(database, person, "paid")
     await created(gql, person, "D")
     assert await names(gql, person) == ["B", "C", "D"]
-    assert second["id"] < third["id"]
+    assert ids.key_of("Portfolio", second["id"]) < ids.key_of("Portfolio", third["id"])
 
 
 async def test_a_downgraded_account_gets_back_below_its_limit(gql: Gql, make: People, database: Database) -> None:

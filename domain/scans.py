@@ -1,0 +1,120 @@
+"""Scans: storing what scanners report, each paid for, a file once; and deleting. How a file is read is not here."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+import clock
+import errors
+from db import queries
+from db.models import Severity, new_id
+from db.session import Session
+from domain import usage
+from domain.actor import Actor
+from domain.decisions import Quota
+from domain.plans import Plans
+from domain.scans_results import NewScan
+
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """The scans in the order they were given, how many of them are new, and what is left of the quota."""
+
+    ids: list[UUID]
+    new: int
+    quota: Quota
+
+
+def told_apart(scans: Sequence[NewScan], *, target: str | None, metadata: Mapping[str, Any] | None) -> list[NewScan]:
+    """The runs of a file with what their sender says of them, which goes before what the file says."""
+    return [
+        replace(
+            scan,
+            target=target or scan.target,
+            metadata={**(scan.metadata or {}), **(metadata or {})} or None,
+        )
+        for scan in scans
+    ]
+
+
+def digests(report: str, scans: Sequence[NewScan]) -> list[bytes]:
+    """For each run of a report what tells it from all others: the text, its place, and what was said of it."""
+    text = hashlib.sha256(report.encode()).digest()
+    return [
+        hashlib.sha256(
+            orjson.dumps([text.hex(), place, scan.target, scan.metadata], option=orjson.OPT_SORT_KEYS)
+        ).digest()
+        for place, scan in enumerate(scans)
+    ]
+
+
+async def create(
+    session: Session, plans: Plans, actor: Actor, scans: Sequence[NewScan], digests: Sequence[bytes | None]
+) -> Created:
+    """Store scans with their findings, and pay for each; one whose digest is there already is that scan again."""
+    now = clock.now()
+    given = list(zip(scans, digests, strict=True))
+    known = {digest for digest in digests if digest is not None}
+    made: dict[int, UUID] = {}
+    # In the order of the digests: two that insert the same ones wait for each other, and never both. What is paid is
+    # paid after that, since whoever pays holds the account's counter until the end.
+    for place, (scan, digest) in sorted(enumerate(given), key=lambda one: one[1][1] or b""):
+        scan_id = new_id()
+        if await queries.scans.add(session, _row(scan, scan_id, actor.user_id, digest, now)):
+            made[place] = scan_id
+    quota = None
+    for place, scan_id in sorted(made.items()):
+        quota = await usage.spend(session, plans, actor, "scans", scan_id)
+        findings = given[place][0].findings
+        if findings:
+            await queries.scans.add_findings(session, scan_id, [new_id() for _ in findings], findings)
+    if quota is None:
+        quota = await usage.nothing_to_spend(session, plans, actor, "scans")
+    there = await queries.scans.by_digests(session, actor.user_id, known) if len(made) < len(given) else {}
+    ids = [made[place] if place in made else _found(there, digest) for place, (_, digest) in enumerate(given)]
+    return Created(ids, len(made), quota)
+
+
+def _found(there: Mapping[bytes, UUID], digest: bytes | None) -> UUID:
+    if digest is None or digest not in there:
+        raise errors.Conflict("The same report was deleted at this very moment. Send it again.")
+    return there[digest]
+
+
+async def delete(session: Session, actor: Actor, scan_id: UUID) -> None:
+    """Remove a scan with its findings. What was used stays used: it counts what was done."""
+    if not await queries.scans.delete_scan(session, actor.user_id, scan_id):
+        raise errors.NotFound("You have no such scan.")
+
+
+def _row(scan: NewScan, scan_id: UUID, user_id: UUID, digest: bytes | None, now: datetime) -> dict[str, Any]:
+    counts = Counter(found.severity for found in scan.findings if not found.suppressed)
+    worst = next((severity for severity in Severity if counts[severity]), None)
+    lasted = None
+    if scan.started_at is not None and scan.finished_at is not None:
+        lasted = (scan.finished_at - scan.started_at) // _MILLISECOND
+    return {
+        "id": scan_id,
+        "user_id": user_id,
+        "tool": scan.tool,
+        "tool_version": scan.tool_version,
+        "target": scan.target,
+        "status": scan.status,
+        "started_at": scan.started_at,
+        "finished_at": scan.finished_at,
+        "duration_ms": lasted,
+        "severity": worst,
+        **{severity.lower(): counts[severity] for severity in Severity},
+        "suppressed": sum(found.suppressed for found in scan.findings),
+        "metadata": scan.metadata,
+        "digest": digest,
+        "created_at": now,
+    }

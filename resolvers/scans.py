@@ -1,0 +1,90 @@
+"""Queries and mutations of scans and their findings."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import strawberry
+
+import domain
+from auth.permissions import HasValidatedInvite, IsAuthenticated, IsSession, has_scope, within_tier
+from domain import scans_report
+from domain.scans_results import NewFinding, NewScan
+from errors import Faults
+from resolvers.mutation import Work, mutation
+from schema.context import Info
+from schema.pagination import After, Before, Connection, First, Last, Page
+from schema.scans import CreateScanPayload, DeleteScanPayload, Scan, connect_scans
+from schema.scans_inputs import CreateScanInput, DeleteScanInput, ScanFilter, ScanOrder
+
+
+@strawberry.type
+class ScansQuery:
+    @strawberry.field(
+        permission_classes=[IsAuthenticated, has_scope("scans:read")],
+        description="The caller's scans, the newest first unless ordered otherwise; an API key needs scans:read.",
+    )
+    async def scans(
+        self,
+        info: Info,
+        *,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+        filter: ScanFilter | None = None,
+        order_by: ScanOrder | None = None,
+    ) -> Connection[Scan]:
+        actor = await info.context.caller.actor()
+        return await connect_scans(info, actor.user_id, Page(first, after, last, before), filter, order_by)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What was read of an input: its scans, and what tells those of a report from all others."""
+
+    scans: Sequence[NewScan]
+    digests: Sequence[bytes | None]
+
+
+async def _read(input: CreateScanInput, faults: Faults) -> _Read | None:
+    """In a thread: a large report takes tenths of a second, in which others want to be served."""
+    if faults.found:
+        return None
+    if input.report is None:
+        found = [NewFinding(**vars(one)) for one in input.findings or ()]
+        told = domain.scans.told_apart([NewScan(**input.told, findings=found)], **input.said)
+        return _Read(told, [None])
+    report = await asyncio.to_thread(scans_report.read, input.report)
+    faults.found.extend(report.faults)
+    scans = domain.scans.told_apart(report.scans, **input.said)
+    return _Read(scans, [None] * len(scans) if input.again else domain.scans.digests(input.report, scans))
+
+
+@strawberry.type
+class ScansMutation:
+    @mutation(
+        IsAuthenticated,
+        has_scope("scans:write"),
+        HasValidatedInvite,
+        within_tier("scans"),
+        prepare=_read,
+        description="Push what a scanner found, by session or by an API key with the scope scans:write. The same "
+        "report again leads to the same scans, and costs nothing.",
+    )
+    async def create_scan(self, work: Work, input: CreateScanInput) -> CreateScanPayload:
+        done = await domain.scans.create(
+            work.session, work.plans, work.actor, work.prepared.scans, work.prepared.digests
+        )
+        kept = CreateScanPayload.kept(done.quota)
+        return CreateScanPayload(scan_ids=[str(one) for one in done.ids], created=done.new, **kept)
+
+    @mutation(
+        IsAuthenticated,
+        IsSession,
+        HasValidatedInvite,
+        description="Delete a scan with its findings. What was used stays used.",
+    )
+    async def delete_scan(self, work: Work, input: DeleteScanInput) -> DeleteScanPayload:
+        await domain.scans.delete(work.session, work.actor, input.scan_id)
+        return DeleteScanPayload(scan_id=input.scan_id)
