@@ -14,6 +14,7 @@ from rich.table import Table
 import logs
 from benchmarks.comparing import Line, Say
 from benchmarks.importing import importing
+from benchmarks.scans import scans
 from benchmarks.spending import spending
 from benchmarks.statements import statements
 from benchmarks.usage import usage
@@ -24,6 +25,7 @@ from db.embedded import EmbeddedPostgres
 MEASUREMENTS: dict[str, Callable[[World, Say], Awaitable[list[Line]]]] = {
     "spending": spending,
     "importing": importing,
+    "scans": scans,
     "usage": usage,
     "statements": statements,
 }

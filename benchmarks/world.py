@@ -32,9 +32,10 @@ class Sizes:
     accounts: int = 10_000
     rows: int = 10_000
     scans: int = 1_000_000
+    listed: int = 200_000
 
 
-QUICK = Sizes(rounds=3, seconds=0.5, connections=(8,), scans=100_000)
+QUICK = Sizes(rounds=3, seconds=0.5, connections=(8,), scans=100_000, listed=50_000)
 
 
 @dataclass(frozen=True, slots=True)
