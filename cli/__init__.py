@@ -6,7 +6,7 @@ from typing import NoReturn
 import typer
 from rich.console import Console
 
-from cli import accounts, database, quota, serving, time, users, webhooks
+from cli import accounts, database, keys, quota, serving, sync, time, users, webhooks
 from db.embedded import EmbeddedPostgresError
 from errors import AppError, ServiceUnavailable
 from settings import SettingsError
@@ -18,7 +18,7 @@ command = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (serving, database, accounts, users, time, quota, webhooks):
+for module in (serving, database, accounts, users, time, quota, webhooks, sync, keys):
     module.add_to(command)
 
 

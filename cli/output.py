@@ -17,10 +17,14 @@ def show(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     Console(width=None if sys.stdout.isatty() else 500).print(table)
 
 
+def plain(text: str) -> str:
+    """What others wrote, in one line and without what a terminal would obey."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
+
+
 def _cell(value: object) -> Text:
     """Plain text: what people call themselves is neither markup nor a command to the terminal."""
-    text = "" if value is None else str(value)
-    return Text("".join(character if character.isprintable() else "\ufffd" for character in text))
+    return Text("" if value is None else plain(str(value)))
 
 
 def shown(value: object) -> str:
