@@ -3,9 +3,11 @@
 from engine.answers import Answer, Executed, InputFault, Reason, Refused
 from engine.execution import Engine, GraphQLRequest
 from engine.limits import Limits
+from engine.plans import NEEDS
 from engine.strings import unstorable_strings
 
 __all__ = [
+    "NEEDS",
     "Answer",
     "Engine",
     "Executed",

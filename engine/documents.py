@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from graphql import (
@@ -28,6 +29,7 @@ from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 from engine.answers import InputFault, Reason, Refused, refuse
 from engine.complexity import Complexity, TooComplex
 from engine.limits import Limits
+from engine.plans import Planned
 from engine.remembering import Remembered
 from engine.strings import fault_of_surrogate, faults_of_literals
 
@@ -52,6 +54,7 @@ class Document:
     ast: DocumentNode
     operations: Mapping[str | None, OperationDefinitionNode]
     varies: bool
+    planned: Planned
 
 
 class Documents:
@@ -75,7 +78,7 @@ class Documents:
         known = self._remembered.get(key) or self._refusals.get(key)
         if known is not None:
             return known
-        checked = self._check(text)
+        checked = self._check(key, text)
         if isinstance(checked, Document):
             self._remembered.put(key, checked, _size_of_document(text, checked))
             return checked
@@ -94,7 +97,7 @@ class Documents:
                 return refuse(Reason.COMPLEXITY, str(error))
         return None
 
-    def _check(self, text: str) -> Document | Refused:
+    def _check(self, key: bytes, text: str) -> Document | Refused:
         limits = self._limits
         # Each location in an error costs a walk over the lines before it.
         if sum(1 for _ in _NEWLINE.finditer(text)) >= limits.lines:
@@ -110,9 +113,9 @@ class Documents:
         faults: tuple[InputFault, ...] = faults_of_literals(ast) if "\0" in text or "\\u" in text else ()
         if faults:
             return Refused(Reason.INPUT, (GraphQLError("A string of the document cannot be stored."),), faults)
-        return self._validate(ast, varies=varies)
+        return self._validate(key, ast, varies=varies)
 
-    def _validate(self, ast: DocumentNode, *, varies: bool) -> Document | Refused:
+    def _validate(self, key: bytes, ast: DocumentNode, *, varies: bool) -> Document | Refused:
         errors = validate(
             self._schema, ast, self._rules, max_errors=_MAX_ERRORS, hide_suggestions=self._hide_suggestions
         )
@@ -121,7 +124,8 @@ class Documents:
         if errors:
             return Refused(Reason.VALIDATION, errors)
         operations = [node for node in ast.definitions if isinstance(node, OperationDefinitionNode)]
-        return Document(ast, {node.name.value if node.name else None: node for node in operations}, varies)
+        by_name = {node.name.value if node.name else None: node for node in operations}
+        return Document(ast, by_name, varies, Planned(partial(self._remembered.grow, key)))
 
 
 def _size_of_document(text: str, document: Document) -> int:

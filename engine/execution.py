@@ -1,19 +1,21 @@
-"""The engine's one door: a request in, an answer out. Execution itself is graphql-core's, by Strawberry's executor."""
+"""The engine's one door: a request in, an answer out. How an operation runs is for its plan, or for graphql-core."""
 
-import asyncio
 import re
-from collections.abc import Awaitable, Collection, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from graphql import ExecutionResult, GraphQLError, OperationDefinitionNode, OperationType
-from graphql.execution import Executor
+from graphql.execution import Executor, get_variable_values
 from strawberry import Schema
 from strawberry.execution import optimized_is_awaitable
 
 from engine.answers import Answer, Executed, InputFault, Reason, Refused, refuse
+from engine.bounded import Bounded, TooManyFieldsError
 from engine.documents import Document, Documents
 from engine.limits import Limits
+from engine.plans import Composer, Planner
 from engine.strings import unstorable_strings
 
 _MAX_INPUT_ERRORS = 20
@@ -34,19 +36,40 @@ class Engine:
     """Answers requests to one schema.
 
     Strawberry's schema extensions and operation directives do not run here, so a schema that has some is refused.
+    With `compiled` an operation that comes again runs as a plan: the same answer, sooner. A `composer` answers fields
+    of plans whole, such as that of `engine.sql`. `foresee` is told, with the context and before anything runs, what the
+    fields of a plan declare as their `NEEDS`.
     """
 
-    def __init__(self, schema: Schema, *, limits: Limits | None = None, introspection: bool = True) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        *,
+        limits: Limits | None = None,
+        introspection: bool = True,
+        compiled: bool = True,
+        composer: Composer | None = None,
+        foresee: Callable[[Any, frozenset[str]], None] | None = None,
+    ) -> None:
         if schema.get_extensions():
             raise TypeError(
                 "The engine runs no schema extensions or operation directives; build the schema without them."
             )
         self._schema = schema._schema  # noqa: SLF001 - Strawberry has no public way to graphql-core's schema
-        self._executor: type[Executor[Any]] = type("BoundedExecutor", (_Bounded, schema.execution_context_class), {})
+        self._executor: type[Executor[Any]] = type("BoundedExecutor", (Bounded, schema.execution_context_class), {})
         self._hide_suggestions = not introspection
         limits = limits or Limits()
         self._max_fields = limits.executed_fields
+        self._foresee = foresee
         self._documents = Documents(schema, limits, introspection=introspection)
+        self._planner = (
+            Planner(schema, hide_suggestions=self._hide_suggestions, composer=composer) if compiled else None
+        )
+
+    @property
+    def fallbacks(self) -> Counter[str]:
+        """How many requests graphql-core answered because no plan can, by the reason; first uses do not count."""
+        return self._planner.fallbacks if self._planner else Counter()
 
     async def execute(
         self,
@@ -72,6 +95,42 @@ class Engine:
         refused = self._refusal_of_values(document, operation, request.variables)
         if refused is not None:
             return refused
+        try:
+            return await self._run(document, operation, request, root, context)
+        except TooManyFieldsError as error:
+            return refuse(Reason.COMPLEXITY, str(error))
+
+    async def _run(
+        self,
+        document: Document,
+        operation: OperationDefinitionNode,
+        request: GraphQLRequest,
+        root: object,
+        context: object,
+    ) -> Answer:
+        plan = None
+        if self._planner is not None:
+            plan = self._planner.plan(document.planned, document.ast, operation, request.variables)
+        if plan is None:
+            return await self._run_uncompiled(document, request, root, context)
+        variables = get_variable_values(
+            self._schema,
+            operation.variable_definitions or (),
+            cast("dict[str, Any]", request.variables),
+            _MAX_INPUT_ERRORS,
+            self._hide_suggestions,
+        )
+        if isinstance(variables, list):
+            return _refuse_input(variables)
+        if self._foresee is not None and plan.needs:
+            self._foresee(context, plan.needs)
+        return await plan.run(
+            root, context, variables=variables, extensions=request.extensions, max_fields=self._max_fields
+        )
+
+    async def _run_uncompiled(
+        self, document: Document, request: GraphQLRequest, root: object, context: object
+    ) -> Answer:
         executor = self._executor.build(
             self._schema,
             document.ast,
@@ -86,8 +145,15 @@ class Engine:
             max_fields=self._max_fields,
         )
         if isinstance(executor, list):
-            return Refused(Reason.INPUT, executor, tuple(map(_fault, executor)))
-        return await _run(executor)
+            return _refuse_input(executor)
+        try:
+            result = executor.execute_operation()
+            if optimized_is_awaitable(result):
+                result = await cast("Awaitable[ExecutionResult]", result)
+        finally:
+            await cast("Bounded", executor).settle()
+        finished = cast("ExecutionResult", result)
+        return Executed(finished.data, finished.errors or ())
 
     def _refusal_of_values(
         self, document: Document, operation: OperationDefinitionNode, variables: Mapping[str, Any]
@@ -108,17 +174,8 @@ def _choose(document: Document, name: str | None) -> OperationDefinitionNode | R
     return chosen or refuse(Reason.OPERATION, f"The document has no operation named {name[:100]!r}.")
 
 
-async def _run(executor: Executor[Any]) -> Answer:
-    try:
-        result = executor.execute_operation()
-        if optimized_is_awaitable(result):
-            result = await cast("Awaitable[ExecutionResult]", result)
-    except _TooManyFieldsError as error:
-        return refuse(Reason.COMPLEXITY, str(error))
-    finally:
-        await cast("_Bounded", executor).settle()
-    finished = cast("ExecutionResult", result)
-    return Executed(finished.data, finished.errors or ())
+def _refuse_input(errors: list[GraphQLError]) -> Refused:
+    return Refused(Reason.INPUT, errors, tuple(map(_fault, errors)))
 
 
 def _fault(error: GraphQLError) -> InputFault:
@@ -127,62 +184,3 @@ def _fault(error: GraphQLError) -> InputFault:
         return InputFault("variables", error.message)
     name, path, message = match.groups()
     return InputFault(name + (path or ""), message)
-
-
-class _TooManyFieldsError(Exception):
-    """The operation turned out to select more fields than one may."""
-
-
-class _Bounded(Executor[Any]):
-    """Stops at a number of fields, and knows which resolvers are still at work.
-
-    graphql-core leaves some behind: the siblings of a field that failed at once run on after the answer, and those of
-    a cancelled list or object are told to stop but not waited for.
-    """
-
-    def __init__(self, *args: Any, max_fields: int, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._max_fields = max_fields
-        self._fields = 0
-        self._working: set[asyncio.Future[Any]] = set()
-
-    def execute_collected_subfields(
-        self, parent: Any, source: Any, path: Any, grouped_field_set: Mapping[str, Any], *args: Any
-    ) -> Any:
-        self._fields += len(grouped_field_set)
-        if self._fields > self._max_fields:
-            raise _TooManyFieldsError(
-                f"The answer has more than {self._max_fields} fields and was cut off; ask for less."
-            )
-        return super().execute_collected_subfields(parent, source, path, cast("Any", grouped_field_set), *args)
-
-    def handle_field_error(self, raw_error: Exception, *args: Any) -> None:
-        if isinstance(raw_error, _TooManyFieldsError):
-            raise raw_error  # the end of the whole operation, where others only end their field
-        super().handle_field_error(raw_error, *args)
-
-    async def complete_awaitable_value(self, *args: Any) -> Any:
-        self._working.add(_current_task())
-        return await super().complete_awaitable_value(*args)
-
-    async def complete_awaitable_list_item_value(self, *args: Any) -> Any:
-        self._working.add(_current_task())
-        return await super().complete_awaitable_list_item_value(*args)
-
-    async def settle(self) -> None:
-        """Stop what still runs and wait until it has stopped."""
-        if self.background_futures:
-            await asyncio.sleep(0)  # what is stopped before it began leaves a coroutine that nobody awaited
-            for abandoned in tuple(self.background_futures):
-                abandoned.cancel()
-        own = _current_task()
-        while left := {work for work in self._working | self.background_futures if work is not own and not work.done()}:
-            for work in left:
-                # Once only: to cancel again would interrupt the rollback that the first time set off.
-                if isinstance(work, asyncio.Task) and not work.cancelling():
-                    work.cancel()
-            await asyncio.wait(left)
-
-
-def _current_task() -> asyncio.Future[Any]:
-    return cast("asyncio.Future[Any]", asyncio.current_task())

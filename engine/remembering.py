@@ -27,6 +27,16 @@ class Remembered(Generic[Value]):
         if size > self._limit:
             return
         self._kept[key] = (value, size)
+        self._add(size)
+
+    def grow(self, key: bytes, by: int) -> None:
+        """What is kept under the key takes more bytes now. Nothing happens where nothing is."""
+        if key in self._kept:
+            value, size = self._kept[key]
+            self._kept[key] = (value, size + by)
+            self._add(by)
+
+    def _add(self, size: int) -> None:
         self.size += size
         while self.size > self._limit:
             _key, (_value, freed) = self._kept.popitem(last=False)

@@ -134,6 +134,8 @@ class PagesQuery(Owner):
         return PortfolioConnection()
 
 
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 schema = strawberry.Schema(query=Query)
 pages_schema = strawberry.Schema(query=PagesQuery)
 lists_schema = strawberry.Schema(query=ListsQuery, types=[Friend])

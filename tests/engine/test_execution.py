@@ -12,11 +12,11 @@ from strawberry.extensions import SchemaExtension
 from engine import Engine, Executed, GraphQLRequest, Reason, Refused
 from tests.resolvers.graphql_app import Probe, Query, schema
 
-engine = Engine(schema)
+pytestmark = pytest.mark.usefixtures("both_ways")
 
 
 async def answer(query: str, name: str | None = None, variables: dict[str, Any] | None = None) -> Executed | Refused:
-    return await engine.execute(GraphQLRequest(query, variables or {}, name), Probe())
+    return await Engine(schema).execute(GraphQLRequest(query, variables or {}, name), Probe())
 
 
 async def test_an_operation_runs() -> None:
@@ -48,6 +48,7 @@ async def test_an_operation_nobody_can_tell_is_refused(query: str, name: str | N
 async def test_only_operations_of_the_given_types_run() -> None:
     probe = Probe()
     request = GraphQLRequest("query A { hello } mutation B { touch }", operation_name="B")
+    engine = Engine(schema)
     refused = await engine.execute(request, probe, operations=(OperationType.QUERY,))
     assert isinstance(refused, Refused)
     assert refused.reason is Reason.OPERATION_TYPE
@@ -132,7 +133,7 @@ async def test_cancelling_waits_for_every_resolver() -> None:
     """graphql-core would leave when the first one has stopped."""
     probe = Probe()
     query = "{ a: slow(cleanup: 0) b: slow(cleanup: 0.1) c: slow(cleanup: 0.2) person { friend { name } } }"
-    running = asyncio.create_task(engine.execute(GraphQLRequest(query), probe))
+    running = asyncio.create_task(Engine(schema).execute(GraphQLRequest(query), probe))
     await probe.began.wait()
     await asyncio.sleep(0)
     running.cancel()
@@ -146,7 +147,7 @@ async def test_a_failure_at_once_leaves_no_sibling_running() -> None:
     """graphql-core would answer while `slow` still runs."""
     probe = Probe()
     before = asyncio.all_tasks()
-    result = await engine.execute(GraphQLRequest("{ slow crashRoot }"), probe)
+    result = await Engine(schema).execute(GraphQLRequest("{ slow crashRoot }"), probe)
     assert isinstance(result, Executed)
     assert result.data is None
     assert asyncio.all_tasks() == before
