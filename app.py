@@ -33,6 +33,7 @@ from integrations.clerk import ClerkApi
 from integrations.llm import Llm
 from integrations.llm_terms import NO_KEY, Endpoint
 from middleware import RequestLog, not_served
+from resolvers.composing import composer
 from resolvers.endpoint import GraphQLEndpoint
 from resolvers.graphiql import graphiql_page
 from resolvers.root import schema
@@ -138,7 +139,13 @@ def _routes(settings: Settings, parts: _Parts) -> list[BaseRoute]:
         return Context(caller=await parts.authenticator.caller(request.headers), services=services)
 
     graphql = GraphQLEndpoint(
-        Engine(schema, introspection=settings.introspection),
+        Engine(
+            schema,
+            introspection=settings.introspection,
+            compiled=settings.engine == "compiled",
+            composer=composer,
+            foresee=Context.foresee,
+        ),
         context_of,
         graphiql_html=graphiql_page() if settings.graphiql else None,
     )

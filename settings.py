@@ -70,6 +70,7 @@ class Settings(BaseSettings):
     chat_api_key: SecretStr | None = None
     chat_model: str | None = None
 
+    engine: Literal["compiled", "graphql-core"] = "compiled"
     graphiql_enabled: bool | None = None
     introspection_enabled: bool | None = None
     dev_issuer_enabled: bool | None = None

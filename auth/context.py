@@ -5,6 +5,7 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 from uuid import UUID
 
 import clock
@@ -97,6 +98,13 @@ _LONG_AGO = datetime.fromtimestamp(0, UTC)
 Proof = VerifiedToken | KeyHolder | UUID | None
 
 
+class Foreseen(NamedTuple):
+    """What was read of the account together with its standing: the row, and the moment of the reading."""
+
+    row: Row
+    at: datetime
+
+
 class Caller:
     """Who asks, in one request. The account is read once, when first asked for, and again after `forget`."""
 
@@ -104,26 +112,46 @@ class Caller:
         self._authenticator = authenticator
         self._proof = proof
         self._found: Actor | Standing | None = None
+        self._needs: frozenset[str] = frozenset()
+        self._foreseen: Foreseen | None = None
         self._stale = False
+        self._user_id: UUID | None = None
         self._lock = asyncio.Lock()
 
     async def actor(self) -> Actor:
         """The account in good standing; `Unauthenticated` for nobody, `AccountDisabled` for one that is shut out."""
         who = await self._who()
         if isinstance(who, Actor):
+            self._user_id = who.user_id
             return who
         refusal = admission.refusal(who)
         assert refusal is not None  # else there is an actor
         raise refusal
+
+    async def user_id(self) -> UUID:
+        """Whose objects may be read. Known from then on, as no mutation makes the caller somebody else."""
+        if self._user_id is None:
+            self._user_id = (await self.actor()).user_id
+        return self._user_id
 
     async def standing(self) -> Standing:
         """How the caller stands, whoever it is: also of nobody, and of an account that is shut out."""
         who = await self._who()
         return who.standing if isinstance(who, Actor) else who
 
+    def foresee(self, needs: frozenset[str]) -> None:
+        """Have what will be asked for (`queries.accounts.FORESEEN`) read with the standing, in the same statement."""
+        self._needs = needs
+
+    async def foreseen(self, need: str | None = None) -> Foreseen | None:
+        """What was read with the standing, if `need` is in it; None where that has to be read by itself."""
+        await self._who()
+        known = need is None or need in self._needs
+        return self._foreseen if known else None
+
     def forget(self) -> None:
         """What a mutation has changed must be seen by the next one of the same document."""
-        self._found, self._stale = None, True
+        self._found, self._foreseen, self._stale = None, None, True
 
     async def _who(self) -> Actor | Standing:
         if self._found is None:
@@ -154,8 +182,8 @@ class Caller:
 
         None for a subject that was deleted.
         """
-        services = self._authenticator
-        select = queries.accounts.standing_of_identity(token.issuer, token.subject)
+        services, now = self._authenticator, clock.now()
+        select = queries.accounts.standing_of_identity(token.issuer, token.subject, now.date(), self._needs)
         row, facts = await services.database.row(select), _facts(token)
         if row is None or domain.accounts.says_more(facts, row):
             async with services.database.transaction() as session:
@@ -165,6 +193,7 @@ class Caller:
             return None
         if services.enrichment and token.issuer == services.enrichment.issuer and row.profile_as_of is None:
             services.enrichment.request(token.subject)
+        self._foreseen = Foreseen(row, now)
         return row
 
     def _admitted(self, row: Row | None, scopes: frozenset[str] | None) -> Actor | Standing:

@@ -3,14 +3,15 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
+from uuid import UUID
 
 import clock
 from auth.context import Caller
-from db.session import Read, Row
+from db.session import Readable, Row
 from domain.decisions import Decision, Quota
 from domain.entitlements import decide, quota_of
 from domain.plans import Feature, Plan, Plans
-from domain.usage import Usage, overview, usages
+from domain.usage import Usage, Used, overview, usages
 
 __all__ = ["Decision", "Entitlements", "Feature", "Plan", "Plans", "Quota", "Usage"]
 
@@ -18,7 +19,7 @@ __all__ = ["Decision", "Entitlements", "Feature", "Plan", "Plans", "Quota", "Usa
 class Entitlements:
     """One for each request. Usage is read once, in one statement, and again after `forget`."""
 
-    def __init__(self, caller: Caller, plans: Plans, rows: Callable[[Read], Awaitable[Sequence[Row]]]) -> None:
+    def __init__(self, caller: Caller, plans: Plans, rows: Callable[[Readable], Awaitable[Sequence[Row]]]) -> None:
         self.plans = plans
         self._caller = caller
         self._rows = rows
@@ -63,6 +64,12 @@ class Entitlements:
         actor = await self._caller.actor()
         async with self._lock:
             if self._usage is None:
-                now = clock.now()
-                self._usage = now, usages(self.plans, await self._rows(overview(actor.user_id, now)))
+                self._usage = await self._read(actor.user_id)
             return self._usage
+
+    async def _read(self, user_id: UUID) -> tuple[datetime, Mapping[str, Usage]]:
+        foreseen = await self._caller.foreseen("usage")
+        if foreseen is not None:
+            return foreseen.at, usages(self.plans, map(Used._make, foreseen.row.usage or ()))
+        now = clock.now()
+        return now, usages(self.plans, await self._rows(overview(user_id, now)))

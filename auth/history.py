@@ -9,7 +9,7 @@ from strawberry.dataloader import DataLoader
 import clock
 from auth.context import Caller
 from db import queries
-from db.session import Read, Row
+from db.session import Readable, Row
 from domain.plans import Feature
 
 _ByFeature = Mapping[str, Mapping[date, int]]
@@ -18,7 +18,7 @@ _ByFeature = Mapping[str, Mapping[date, int]]
 class History:
     """One for each request. Ranges that are asked for at the same time are read in one statement."""
 
-    def __init__(self, caller: Caller, rows: Callable[[Read], Awaitable[Sequence[Row]]]) -> None:
+    def __init__(self, caller: Caller, rows: Callable[[Readable], Awaitable[Sequence[Row]]]) -> None:
         self._caller = caller
         self._rows = rows
         self._since: DataLoader[date, _ByFeature] = DataLoader(load_fn=self._read)

@@ -5,13 +5,10 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy.dialects import postgresql
-
 import clock
 from benchmarks.comparing import Contestant, Line, Say, Standing, compare
 from benchmarks.world import World
 from db import queries
-from db.session import Read
 
 FEATURE = "scans"
 DAYS = 1_000
@@ -47,8 +44,8 @@ async def usage(world: World, say: Say) -> list[Line]:
         history = queries.usage.history(user, today - timedelta(days=365))
         contestants = [
             _timed("count", connection, COUNT, [user, FEATURE]),
-            _timed("overview", connection, *_compiled(overview)),
-            _timed("history", connection, *_compiled(history)),
+            _timed("overview", connection, overview.prepared.sql, overview.arguments()),
+            _timed("history", connection, history.prepared.sql, history.arguments()),
         ]
         times = await compare(contestants, world.sizes.rounds, lambda what: say(f"usage: {what}"))
     return [
@@ -66,12 +63,6 @@ async def _fill(connection: Any, user: UUID, count: int) -> None:
         await connection.execute(COUNTERS, user)
         await connection.execute(USAGE_DAYS, user)
     await connection.execute("vacuum (analyze) ledger, counters, usage_days")
-
-
-def _compiled(read: Read) -> tuple[str, list[Any]]:
-    dialect: Any = postgresql.asyncpg.dialect
-    compiled: Any = read.compile(dialect=dialect())
-    return str(compiled), [compiled.params[name] for name in compiled.positiontup]
 
 
 def _timed(name: str, connection: Any, statement: str, values: list[Any]) -> Contestant:

@@ -86,9 +86,9 @@ def _granted(override: Override) -> str:
 
 async def _usage(session: Session, user: User, plans: Plans, settings: Settings) -> list[tuple[str, str]]:
     """A row for each feature that is counted: used and allowed, as the account itself is told."""
-    [row] = await session.execute(queries.accounts.standing_of_user(user.id))
+    [row] = await session.execute(queries.accounts.standing_of_user(user.id).select)
     standing, now = standing_of(row, invite_required=settings.invite_code_enabled), clock.now()
-    used = usages(plans, (await session.execute(overview(user.id, now))).all())
+    used = usages(plans, (await session.execute(overview(user.id, now).select)).all())
     quotas = [quota_of(plans, standing, one, used[one.key].counted, now) for one in plans.features.values()]
     return [("usage", _counted(quota)) for quota in quotas if quota is not None]
 

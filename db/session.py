@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import structlog
-from sqlalchemy import Row as AnyRow
-from sqlalchemy import Select, event, text
+from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
@@ -17,17 +17,17 @@ from sqlalchemy.ext.asyncio import AsyncSession as Session
 import errors
 from db import roles
 from db.changes import Changes
+from db.reads import ReadPool
+from db.statements import Bound, Read, Readable, Row
 from db.url import dsn
 
-__all__ = ["Database", "Read", "Row", "Session", "after_commit", "announce"]
-
-Read = Select[*tuple[Any, ...]]
-Row = AnyRow[*tuple[Any, ...]]
+__all__ = ["Bound", "Database", "Read", "Readable", "Row", "Session", "after_commit", "announce"]
 
 STATEMENT_TIMEOUT_MS = 15_000
 LOCK_TIMEOUT_MS = 10_000
-POOL_SIZE = 10
-POOL_OVERFLOW = 10
+POOL_SIZE = 5
+POOL_OVERFLOW = 5
+"""For writes; with those for reads (`db.reads`) a process has 20 connections at most."""
 POOL_WAIT_SECONDS = 5
 CONNECT_SECONDS = 10
 
@@ -48,10 +48,13 @@ class Database:
 
         `schema`: where the tables are, if not where Postgres looks by itself.
         """
-        self._engine = _engine(url, pooled_by_others=pooled_by_others, schema=schema)
+        connect = _connect(url, pooled_by_others=pooled_by_others, schema=schema)
+        self._engine = _engine(connect, pooled_by_others=pooled_by_others, schema=schema)
         # Behind a pooler bounds hold for a transaction only, so a read is one too; elsewhere it needs none.
         alone = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._reads = self._engine if pooled_by_others else alone
+        prepare = roles.assume(for_transaction=False)
+        self._prepared = None if pooled_by_others else ReadPool(connect, prepare=prepare)
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False, autoflush=False)
         self._changes = Changes(self._reads, channel=f"{schema or 'gatehouse'}_usage")
 
@@ -74,15 +77,27 @@ class Database:
         for callback in session.info.get(_CALLBACKS, ()):
             callback()
 
-    async def rows(self, select: Read) -> Sequence[Row]:
+    async def rows(self, read: Readable) -> Sequence[Row]:
         """The rows of one read, outside any transaction."""
         with unavailable_when_out_of_reach():
+            if isinstance(read, Bound):
+                if self._prepared is not None:
+                    return await self._prepared.rows(read)
+                read = read.select
             async with self._reads.connect() as connection:
-                return (await connection.execute(select)).all()
+                return (await connection.execute(read)).all()
 
-    async def row(self, select: Read) -> Row | None:
+    async def value(self, read: Bound) -> Any:
+        """The first column of the only row of a read."""
+        if self._prepared is None:
+            row = await self.row(read)
+            return row and row[0]
+        with unavailable_when_out_of_reach():
+            return await self._prepared.value(read)
+
+    async def row(self, read: Readable) -> Row | None:
         """The only row of a read, or None."""
-        rows = await self.rows(select)
+        rows = await self.rows(read)
         return rows[0] if rows else None
 
     async def revision(self) -> str | None:
@@ -94,6 +109,8 @@ class Database:
 
     async def close(self) -> None:
         await self._changes.close()
+        if self._prepared is not None:
+            await self._prepared.close()
         await self._engine.dispose()
 
 
@@ -110,22 +127,31 @@ def after_commit(session: Session, callback: Callable[[], None]) -> None:
     session.info.setdefault(_CALLBACKS, []).append(callback)
 
 
-def _engine(url: str, *, pooled_by_others: bool, schema: str | None) -> AsyncEngine:
-    settings = {"application_name": "gatehouse", "timezone": "UTC"}
-    bounds = {
+def _bounds(schema: str | None) -> dict[str, str]:
+    return {
         "statement_timeout": str(STATEMENT_TIMEOUT_MS),
         "lock_timeout": str(LOCK_TIMEOUT_MS),
         "idle_in_transaction_session_timeout": "60000",
     } | ({"search_path": schema} if schema else {})
+
+
+def _connect(url: str, *, pooled_by_others: bool, schema: str | None) -> dict[str, Any]:
+    """What asyncpg connects with, for SQLAlchemy or without it."""
     connect: dict[str, Any] = {
         "dsn": dsn(url),
         "timeout": CONNECT_SECONDS,
         "command_timeout": STATEMENT_TIMEOUT_MS / 1000 + 5,
     }
+    if not pooled_by_others:
+        settings = {"application_name": "gatehouse", "timezone": "UTC"}
+        connect["server_settings"] = settings | _bounds(schema)
+    return connect
+
+
+def _engine(connect: dict[str, Any], *, pooled_by_others: bool, schema: str | None) -> AsyncEngine:
     if pooled_by_others:
-        connect |= {"statement_cache_size": 0, "prepared_statement_cache_size": 0, "prepared_statement_name_func": str}
-    else:
-        connect["server_settings"] = settings | bounds
+        nothing_stays = {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
+        connect = {**connect, **nothing_stays, "prepared_statement_name_func": str}
     engine = create_async_engine(
         "postgresql+asyncpg://",
         connect_args=connect,
@@ -140,7 +166,7 @@ def _engine(url: str, *, pooled_by_others: bool, schema: str | None) -> AsyncEng
 
         @event.listens_for(engine.sync_engine, "begin")
         def prepare_transaction(connection: Any) -> None:
-            for name, value in bounds.items():
+            for name, value in _bounds(schema).items():
                 connection.exec_driver_sql(f"set local {name} = '{value}'")
             connection.exec_driver_sql(roles.assume(for_transaction=True))
 
@@ -161,12 +187,13 @@ def unavailable_when_out_of_reach() -> Iterator[None]:
     """Turn failures to reach Postgres, or to be served in time, into `ServiceUnavailable`; our own faults stay."""
     try:
         yield
-    except (OSError, PoolTimeout) as error:
+    except (OSError, PoolTimeout, asyncpg.InterfaceError) as error:
         _log.warning("database.out_of_reach", error=repr(error))
         raise errors.ServiceUnavailable("The database is out of reach. Try again in a moment.") from error
-    except DBAPIError as error:
-        sqlstate = str(getattr(error.orig, "sqlstate", None) or "")
-        if error.connection_invalidated or sqlstate.startswith(_UNAVAILABLE_CLASSES) or sqlstate == _LOCK_NOT_AVAILABLE:
+    except (DBAPIError, asyncpg.PostgresError) as error:
+        cause, lost = (error.orig, error.connection_invalidated) if isinstance(error, DBAPIError) else (error, False)
+        sqlstate = str(getattr(cause, "sqlstate", None) or "")
+        if lost or sqlstate.startswith(_UNAVAILABLE_CLASSES) or sqlstate == _LOCK_NOT_AVAILABLE:
             _log.warning("database.unavailable", sqlstate=sqlstate)
             raise errors.ServiceUnavailable("The database could not answer in time. Try again in a moment.") from error
         raise

@@ -121,7 +121,7 @@ async def _restore_portfolios(session: Session, actor: Actor, plans: Plans, *, e
     limit = limit_of(plans, actor.standing, plans.features["portfolios"], clock.now())
     if limit and limit <= _MOST_PORTFOLIOS:
         every = replace(queries.portfolios.PORTFOLIOS_OF_USER, limit=100_000)
-        owned = (await session.execute(every.of([actor.user_id]))).all()
+        owned = (await session.execute(every.of([actor.user_id]).select)).all()
         wanted = limit if exhausted else min(len(owned), limit // 2)
         for surplus in owned[wanted:]:
             await portfolios.delete(session, actor, surplus.id)

@@ -3,13 +3,14 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 import clock
 import errors
 from db import queries
 from db.models import new_id
-from db.session import Read, Row, Session
+from db.session import Bound, Row, Session
 from domain.actor import Actor
 from domain.decisions import Quota
 from domain.entitlements import decide, limit_of, period_of, quota_of
@@ -28,12 +29,23 @@ class Usage:
     counted: int = 0
 
 
-def overview(user_id: UUID, now: datetime) -> Read:
+class Used(NamedTuple):
+    """What `overview` reads of one feature, in the order of its columns."""
+
+    feature: str
+    today: int
+    this_month: int
+    total: int
+    used_this_month: int
+    used_now: int
+
+
+def overview(user_id: UUID, now: datetime) -> Bound:
     """The read that `usages` reads."""
     return queries.usage.overview(user_id, now.date(), now.date().replace(day=1))
 
 
-def usages(plans: Plans, rows: Iterable[Row]) -> dict[str, Usage]:
+def usages(plans: Plans, rows: Iterable[Row | Used]) -> dict[str, Usage]:
     """The usage of each feature of the plans."""
     found = dict.fromkeys(plans.features, Usage())
     for row in rows:

@@ -30,7 +30,7 @@ class ChatQuery:
     ) -> Connection[Conversation]:
         actor = await info.context.caller.actor()
         page = Page(first, after, last, before)
-        return await connect(info, Conversation, queries.chat.CONVERSATIONS_OF_USER, actor.user_id, page)
+        return connect(Conversation, page.of(queries.chat.CONVERSATIONS_OF_USER), actor.user_id)
 
 
 @strawberry.type

@@ -38,7 +38,7 @@ class PortfoliosQuery:
     ) -> Connection[Portfolio]:
         actor = await info.context.caller.actor()
         page = Page(first, after, last, before)
-        return await connect(info, Portfolio, queries.portfolios.PORTFOLIOS_OF_USER, actor.user_id, page)
+        return connect(Portfolio, page.of(queries.portfolios.PORTFOLIOS_OF_USER), actor.user_id)
 
 
 _READING = asyncio.Semaphore(2)

@@ -36,7 +36,7 @@ class ScansQuery:
         order_by: ScanOrder | None = None,
     ) -> Connection[Scan]:
         actor = await info.context.caller.actor()
-        return await connect_scans(info, actor.user_id, Page(first, after, last, before), filter, order_by)
+        return connect_scans(actor.user_id, Page(first, after, last, before), filter, order_by)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import clock
 from auth.permissions import has_scope
 from db import queries
 from db.models import USERNAME, USERNAME_RULE
+from engine import NEEDS
 from errors import Faults, NotFound
 from schema.api_keys import ApiKey
 from schema.context import Info
@@ -22,7 +23,7 @@ from schema.payloads import Payload
 from schema.portfolios import Portfolio
 from schema.scans import Scan, connect_scans
 from schema.scans_inputs import ScanFilter, ScanOrder
-from schema.usage import Limits, Usage
+from schema.usage import Limits, Usage, limits_of, usage_of
 
 MAX_INVITE_CODE = 100
 MAX_FULL_NAME = 200
@@ -60,22 +61,24 @@ class User(Node):
     def trial(self) -> Trial | None:
         return Trial(ends_at=self.trial_ends_at)
 
-    @strawberry.field(description="How much it may, and has left: plan, trial and grants together.")
-    async def limits(self) -> Limits:
-        return Limits()
+    @strawberry.field(
+        metadata={NEEDS: "usage"}, description="How much it may, and has left: plan, trial and grants together."
+    )
+    async def limits(self, info: Info) -> Limits:
+        return await limits_of(info.context.entitlements)
 
-    @strawberry.field(description="What it has used.")
-    async def usage(self) -> Usage:
-        return Usage()
+    @strawberry.field(metadata={NEEDS: "usage"}, description="What it has used.")
+    async def usage(self, info: Info) -> Usage:
+        return await usage_of(info.context.entitlements)
 
     @strawberry.field(
-        metadata={"at_most": USUAL},
+        metadata={"at_most": USUAL, NEEDS: "usage"},
         description="For each feature whether one more may be used, why, and what would change that.",
     )
     async def entitlements(self, info: Info) -> list[Entitlement]:
         return [Entitlement.of(decision) for decision in await info.context.entitlements.all()]
 
-    @strawberry.field(description="How many portfolios there are.")
+    @strawberry.field(metadata={NEEDS: "portfolio_count"}, description="How many portfolios there are.")
     async def portfolio_count(self, info: Info) -> int:
         return await info.context.read.count(queries.portfolios.PORTFOLIOS_OF_USER, self.pk)
 
@@ -85,19 +88,18 @@ class User(Node):
         return Portfolio.from_row(rows[0]) if rows else None
 
     @strawberry.field(description="The portfolios, the oldest first.")
-    async def portfolios(
-        self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
+    def portfolios(
+        self, first: First = None, after: After = None, last: Last = None, before: Before = None
     ) -> Connection[Portfolio]:
         page = Page(first, after, last, before)
-        return await connect(info, Portfolio, queries.portfolios.PORTFOLIOS_OF_USER, self.pk, page)
+        return connect(Portfolio, page.of(queries.portfolios.PORTFOLIOS_OF_USER), self.pk)
 
     @strawberry.field(
         permission_classes=[has_scope("scans:read")],
         description="The scans, the newest first unless ordered otherwise. An API key needs the scope scans:read.",
     )
-    async def scans(
+    def scans(
         self,
-        info: Info,
         *,
         first: First = None,
         after: After = None,
@@ -106,7 +108,7 @@ class User(Node):
         filter: ScanFilter | None = None,
         order_by: ScanOrder | None = None,
     ) -> Connection[Scan]:
-        return await connect_scans(info, self.pk, Page(first, after, last, before), filter, order_by)
+        return connect_scans(self.pk, Page(first, after, last, before), filter, order_by)
 
     @strawberry.field(description="The API keys: working ones first, newest first, at most 100.")
     async def api_keys(self, info: Info) -> list[ApiKey]:
@@ -117,7 +119,13 @@ class User(Node):
 async def own_user(info: Info) -> User:
     """The caller's own account; it can only be gone if it went during this request."""
     actor = await info.context.caller.actor()
-    row = await info.context.read.row(queries.accounts.profile(actor.user_id))
+    foreseen = await info.context.caller.foreseen()
+    if foreseen is None:
+        row = await info.context.read.row(queries.accounts.profile(actor.user_id))
+    else:
+        row = foreseen.row
+        if await info.context.caller.foreseen("portfolio_count"):
+            info.context.read.know_count(queries.portfolios.PORTFOLIOS_OF_USER, actor.user_id, row.portfolio_count)
     if row is None:
         raise NotFound("This account does not exist any more.")
     return User.from_row(row)

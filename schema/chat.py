@@ -1,12 +1,15 @@
 """Chat as clients see it: conversations, their messages, and the inputs and payloads of their mutations."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import strawberry
 
 from db import queries
 from db.models import ChatRole, ChatStatus
+from db.queries.paging import Listing
+from engine import sql
 from errors import Faults
 from schema import ids
 from schema.context import Info
@@ -48,29 +51,32 @@ class ChatMessage(Node):
     finished_at: datetime | None = strawberry.field(description="When it came to its end; null until then.")
 
 
+def _messages(*page: Any, **named: Any) -> Listing:
+    return Page(*page, **named).of(queries.chat.MESSAGES_OF_CONVERSATION)
+
+
 @strawberry.type(description="Questions and their answers, in order.")
 class Conversation(Node):
     title: str = strawberry.field(description="At first the first words of the first question.")
     created_at: datetime = strawberry.field(description="When its first question was asked.")
     updated_at: datetime = strawberry.field(description="When its last question was asked, or its title changed.")
 
-    @strawberry.field(description="The messages, in the order of the conversation.")
-    async def messages(
-        self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
+    @strawberry.field(metadata={sql.LISTING: _messages}, description="The messages, in the order of the conversation.")
+    def messages(
+        self, first: First = None, after: After = None, last: Last = None, before: Before = None
     ) -> Connection[ChatMessage]:
-        page = Page(first, after, last, before)
-        return await connect(info, ChatMessage, queries.chat.MESSAGES_OF_CONVERSATION, self.pk, page)
+        return connect(ChatMessage, _messages(first, after, last, before), self.pk)
 
 
 async def _conversation(info: Info, conversation_id: UUID) -> Conversation | None:
-    actor = await info.context.caller.actor()
-    row = await info.context.read.row(queries.chat.conversations(actor.user_id, [conversation_id]))
+    owner = await info.context.caller.user_id()
+    row = await info.context.read.row(queries.chat.conversations(owner, [conversation_id]))
     return Conversation.from_row(row) if row else None
 
 
 async def _message(info: Info, message_id: UUID) -> ChatMessage | None:
-    actor = await info.context.caller.actor()
-    row = await info.context.read.row(queries.chat.messages(actor.user_id, [message_id]))
+    owner = await info.context.caller.user_id()
+    row = await info.context.read.row(queries.chat.messages(owner, [message_id]))
     return ChatMessage.from_row(row) if row else None
 
 

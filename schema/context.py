@@ -43,6 +43,10 @@ class Context:
         self.entitlements = Entitlements(self.caller, self.services.plans, self.read.rows)
         self.history = History(self.caller, self.read.rows)
 
+    def foresee(self, needs: frozenset[str]) -> None:
+        """Have what the fields of a plan will ask for read together with the account of the caller."""
+        self.caller.foresee(needs)
+
     def forget(self) -> None:
         """Drop what was read: a mutation may have changed it."""
         self.caller.forget()

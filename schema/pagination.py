@@ -1,17 +1,19 @@
 """Connections as Relay has them: pages, edges, cursors. What is in a list, and its order, is declared in db.queries."""
 
 from dataclasses import dataclass
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Generic, TypeVar, cast
 from uuid import UUID
 
 import strawberry
 
-from db.queries.paging import Order, Position, Window, order_of
+from db.queries.paging import Listing, Order, Position, Window, order_of
 from db.queries.relation import Relation, Wanted
 from db.session import Row
+from engine import sql
 from errors import Faults, collect_faults
 from schema.context import Info
 from schema.node import Node
+from schema.reading import Slice
 
 DEFAULT_PAGE = 20
 MAX_PAGE = 100
@@ -35,8 +37,8 @@ class Page:
     last: int | None = None
     before: str | None = None
 
-    def window(self, relation: Relation, wanted: Wanted | None = None) -> Window:
-        """The window of this relation, narrowed; `BadUserInput` with every fault of the arguments."""
+    def of(self, relation: Relation, wanted: Wanted | None = None) -> Listing:
+        """This page of the relation, narrowed; `BadUserInput` with every fault of the arguments."""
         order = order_of(relation)
         with collect_faults() as faults:
             for name, size in (("first", self.first), ("last", self.last)):
@@ -45,7 +47,8 @@ class Page:
             after = _position(faults, order, "after", self.after)
             before = _position(faults, order, "before", self.before)
         size = self.first or self.last or DEFAULT_PAGE
-        return Window(size, backwards=self.last is not None, after=after, before=before, wanted=wanted)
+        backwards = self.last is not None
+        return Listing(relation, Window(size, backwards, after=after, before=before, wanted=wanted))
 
 
 def _position(faults: Faults, order: Order, name: str, cursor: str | None) -> Position | None:
@@ -78,38 +81,40 @@ class Edge(Generic[N]):
 
 
 @strawberry.type(description="A page of a list.")
-class Connection(Generic[N]):
-    edges: list[Edge[N]] = strawberry.field(description="What is on this page, in the order of the list.")
-    relation: strawberry.Private[Relation]
-    parent: strawberry.Private[UUID]
-    window: strawberry.Private[Window]
-    more: strawberry.Private[bool]
+class Connection(sql.Page, Generic[N]):
+    """Says what to read. Its resolvers read it, unless the engine answers the whole selection by one statement."""
+
+    kind: strawberry.Private[type[Node]]
+    read: strawberry.Private[Listing]
+    of: strawberry.Private[UUID]
+
+    @strawberry.field(description="What is on this page, in the order of the list.")
+    async def edges(self, info: Info) -> list[Edge[N]]:
+        order = order_of(self.read.relation)
+        rows, _ = await self._slice(info)
+        # N is known to whoever made the connection; here it is the kind.
+        return [Edge(node=cast("N", self.kind.from_row(row)), order=order, row=row) for row in rows]
 
     @strawberry.field(description="Where this page lies in the list.")
-    def page_info(self) -> PageInfo:
-        backwards = self.window.backwards
+    async def page_info(self, info: Info) -> PageInfo:
+        order, window = order_of(self.read.relation), self.read.window
+        rows, more = await self._slice(info)
         return PageInfo(
-            has_next_page=(self.more and not backwards) or self.window.before is not None,
-            has_previous_page=(self.more and backwards) or self.window.after is not None,
-            start_cursor=self.edges[0].cursor() if self.edges else None,
-            end_cursor=self.edges[-1].cursor() if self.edges else None,
+            has_next_page=(more and not window.backwards) or window.before is not None,
+            has_previous_page=(more and window.backwards) or window.after is not None,
+            start_cursor=order.cursor(rows[0]) if rows else None,
+            end_cursor=order.cursor(rows[-1]) if rows else None,
         )
 
     @strawberry.field(description="How many the whole list has, as filtered, whatever the page; counted when selected.")
     async def total_count(self, info: Info) -> int:
-        return await info.context.read.count(self.relation, self.parent, self.window.wanted)
+        return await info.context.read.count(self.read.relation, self.of, self.read.window.wanted)
+
+    async def _slice(self, info: Info) -> Slice:
+        """The same page of many parents comes in one statement, and each only once."""
+        return await info.context.read.window(self.read.relation, self.of, self.read.window)
 
 
-async def connect(
-    info: Info, kind: type[N], relation: Relation, parent: UUID, page: Page, *, wanted: Wanted | None = None
-) -> Connection[N]:
-    """A page of what is related to this parent, or of what is wanted of that; one statement for many parents at once.
-
-    The body of every connection field, which takes `first: First = None, after: After = None, last: Last = None,
-    before: Before = None` and returns `Connection[Kind]`.
-    """
-    window = page.window(relation, wanted)
-    rows, more = await info.context.read.window(relation, parent, window)
-    order = order_of(relation)
-    edges = [Edge(node=kind.from_row(row), order=order, row=row) for row in rows]
-    return Connection(edges=edges, relation=relation, parent=parent, window=window, more=more)
+def connect(kind: type[N], read: Listing, parent: UUID) -> Connection[N]:
+    """What every connection field returns: a page of what is related to this parent."""
+    return Connection(kind=kind, read=read, of=parent)

@@ -11,6 +11,8 @@ import strawberry
 
 from db import queries
 from db.models import InvestmentClass, OptionType
+from db.queries.paging import Listing
+from engine import sql
 from errors import Faults
 from schema import ids
 from schema.context import Info
@@ -56,6 +58,10 @@ class Position(Node):
     )
 
 
+def _positions(*page: Any, **named: Any) -> Listing:
+    return Page(*page, **named).of(queries.portfolios.POSITIONS_OF_PORTFOLIO)
+
+
 @strawberry.type(description="Positions that belong together, in one currency.")
 class Portfolio(Node):
     name: str = strawberry.field(description="What its owner calls it.")
@@ -67,12 +73,11 @@ class Portfolio(Node):
     created_at: datetime = strawberry.field(description="When it was created.")
     updated_at: datetime = strawberry.field(description="When it, or its positions, last changed.")
 
-    @strawberry.field(description="The positions, those entered last first.")
-    async def positions(
-        self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
+    @strawberry.field(metadata={sql.LISTING: _positions}, description="The positions, those entered last first.")
+    def positions(
+        self, first: First = None, after: After = None, last: Last = None, before: Before = None
     ) -> Connection[Position]:
-        page = Page(first, after, last, before)
-        return await connect(info, Position, queries.portfolios.POSITIONS_OF_PORTFOLIO, self.pk, page)
+        return connect(Position, _positions(first, after, last, before), self.pk)
 
 
 @strawberry.type
@@ -81,8 +86,8 @@ class _PortfolioPayload(Payload):
 
     @strawberry.field(description="The portfolio, as it is now; null for a retry after it was deleted.")
     async def portfolio(self, info: Info) -> Portfolio | None:
-        actor = await info.context.caller.actor()
-        row = await info.context.read.row(queries.portfolios.portfolios(actor.user_id, [self.portfolio_id]))
+        owner = await info.context.caller.user_id()
+        row = await info.context.read.row(queries.portfolios.portfolios(owner, [self.portfolio_id]))
         return Portfolio.from_row(row) if row else None
 
 

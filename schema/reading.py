@@ -9,7 +9,7 @@ from strawberry.dataloader import DataLoader
 
 from db.queries.paging import Window, order_of
 from db.queries.relation import Relation, Wanted
-from db.session import Database, Read, Row
+from db.session import Bound, Database, Readable, Row
 
 MAX_AT_ONCE = 3
 """Connections that one request may hold for its reads."""
@@ -30,15 +30,20 @@ class Reader:
         self._loaders: dict[Hashable, DataLoader[UUID, Any]] = {}
         self._at_once = asyncio.Semaphore(MAX_AT_ONCE)
 
-    async def row(self, select: Read) -> Row | None:
+    async def row(self, read: Readable) -> Row | None:
         """The only row, or None."""
-        rows = await self.rows(select)
+        rows = await self.rows(read)
         return rows[0] if rows else None
 
-    async def rows(self, select: Read) -> Sequence[Row]:
+    async def rows(self, read: Readable) -> Sequence[Row]:
         # A document with fifty root fields must not take the whole pool from everybody else.
         async with self._at_once:
-            return await self._database.rows(select)
+            return await self._database.rows(read)
+
+    async def value(self, read: Bound) -> Any:
+        """The first column of the only row."""
+        async with self._at_once:
+            return await self._database.value(read)
 
     async def children(self, relation: Relation, parent: UUID) -> list[Row]:
         """The related rows of one parent; asked for many parents at once, they come in one statement."""
@@ -59,14 +64,23 @@ class Reader:
         )
         return number
 
+    def know_count(self, relation: Relation, parent: UUID, number: int) -> None:
+        """What `count` need not read any more."""
+        self._loader((relation, None, "count"), lambda parents: self._counts(relation, parents, None)).prime(
+            parent, number
+        )
+
     def forget(self) -> None:
         """Drop what was loaded: a mutation may have changed it."""
         self._loaders.clear()
 
     async def _load(self, what: Hashable, parent: UUID, batch: Callable[[list[UUID]], Any]) -> Any:
+        return await self._loader(what, batch).load(parent)
+
+    def _loader(self, what: Hashable, batch: Callable[[list[UUID]], Any]) -> DataLoader[UUID, Any]:
         if what not in self._loaders:
             self._loaders[what] = DataLoader(load_fn=batch)
-        return await self._loaders[what].load(parent)
+        return self._loaders[what]
 
     async def _related(self, relation: Relation, parents: list[UUID]) -> list[list[Row]]:
         return _by_parent(relation, parents, await self.rows(relation.of(parents)))

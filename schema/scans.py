@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import strawberry
@@ -9,6 +10,8 @@ from strawberry.scalars import JSON
 
 from db import queries
 from db.models import ScanStatus, Severity
+from db.queries.paging import Listing
+from engine import sql
 from errors import collect_faults
 from schema import ids
 from schema.context import Info
@@ -49,9 +52,11 @@ class FindingCounts:
     info: int = strawberry.field(description="Those that only inform.")
     suppressed: int = strawberry.field(description="Those that are suppressed.")
 
-    @strawberry.field(description="All that are not suppressed.")
-    def total(self) -> int:
-        return self.critical + self.high + self.medium + self.low + self.info
+    total: int = strawberry.field(description="All that are not suppressed.")
+
+
+def _findings(*page: Any, filter: FindingFilter | None = None, **named: Any) -> Listing:
+    return Page(*page, **named).of(queries.scans.FINDINGS_OF_SCAN, filter.wanted() if filter else None)
 
 
 @strawberry.type(description="One run of a scanner, as it was pushed.")
@@ -72,8 +77,9 @@ class Scan(Node):
     low: strawberry.Private[int]
     info: strawberry.Private[int]
     suppressed: strawberry.Private[int]
+    total: strawberry.Private[int]
 
-    @strawberry.field(description="How many findings it has, by severity.")
+    @strawberry.field(metadata={sql.EMBEDDED: True}, description="How many findings it has, by severity.")
     def finding_counts(self) -> FindingCounts:
         return FindingCounts(
             critical=self.critical,
@@ -82,12 +88,15 @@ class Scan(Node):
             low=self.low,
             info=self.info,
             suppressed=self.suppressed,
+            total=self.total,
         )
 
-    @strawberry.field(description="What it found, the worst first, then in the order of the report.")
-    async def findings(
+    @strawberry.field(
+        metadata={sql.LISTING: _findings},
+        description="What it found, the worst first, then in the order of the report.",
+    )
+    def findings(
         self,
-        info: Info,
         *,
         first: First = None,
         after: After = None,
@@ -95,20 +104,16 @@ class Scan(Node):
         before: Before = None,
         filter: FindingFilter | None = None,
     ) -> Connection[Finding]:
-        page = Page(first, after, last, before)
-        wanted = filter.wanted() if filter else None
-        return await connect(info, Finding, queries.scans.FINDINGS_OF_SCAN, self.pk, page, wanted=wanted)
+        return connect(Finding, _findings(first, after, last, before, filter=filter), self.pk)
 
 
-async def connect_scans(
-    info: Info, user_id: UUID, page: Page, filter: ScanFilter | None, order_by: ScanOrder | None
-) -> Connection[Scan]:
+def connect_scans(user_id: UUID, page: Page, filter: ScanFilter | None, order_by: ScanOrder | None) -> Connection[Scan]:
     """A page of this user's scans."""
     with collect_faults() as faults:
         if filter is not None:
             filter.find_faults(faults)
     relation = queries.scans.SCANS_OF_USER[(order_by or ScanOrder()).key]
-    return await connect(info, Scan, relation, user_id, page, wanted=filter.wanted() if filter else None)
+    return connect(Scan, page.of(relation, filter.wanted() if filter else None), user_id)
 
 
 @strawberry.type(description="The scans of a report, or the one that was sent.")
@@ -130,9 +135,8 @@ class CreateScanPayload(QuotaPayload):
         return await self._scans(info, self.scan_ids)
 
     async def _scans(self, info: Info, wanted: list[str]) -> list[Scan | None]:
-        actor = await info.context.caller.actor()
-        keys = [UUID(one) for one in wanted]
-        rows = {row.id: row for row in await info.context.read.rows(queries.scans.scans(actor.user_id, keys))}
+        owner, keys = await info.context.caller.user_id(), [UUID(one) for one in wanted]
+        rows = {row.id: row for row in await info.context.read.rows(queries.scans.scans(owner, keys))}
         return [Scan.from_row(rows[key]) if key in rows else None for key in keys]
 
 

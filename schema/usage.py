@@ -5,6 +5,7 @@ from typing import Annotated
 
 import strawberry
 
+from auth.entitlements import Entitlements
 from errors import collect_faults
 from schema.context import Info
 from schema.entitlements import Quota, find_feature
@@ -25,25 +26,11 @@ class UsagePoint:
 
 @strawberry.type(description="What the account has used. Deleting what was made does not lower it.")
 class Usage:
-    @strawberry.field(description="Scans begun today, in UTC.")
-    async def scans_today(self, info: Info) -> int:
-        return (await info.context.entitlements.usage("scans")).today
-
-    @strawberry.field(description="Scans begun in this calendar month, in UTC.")
-    async def scans_this_month(self, info: Info) -> int:
-        return (await info.context.entitlements.usage("scans")).this_month
-
-    @strawberry.field(description="Scans ever begun, those that were deleted since included.")
-    async def scans_total(self, info: Info) -> int:
-        return (await info.context.entitlements.usage("scans")).total
-
-    @strawberry.field(description="AI messages of this calendar month.")
-    async def ai_messages(self, info: Info) -> Quota:
-        return Quota.of(await info.context.entitlements.quota("aiMessages"))
-
-    @strawberry.field(description="Portfolios that exist now.")
-    async def portfolios(self, info: Info) -> Quota:
-        return Quota.of(await info.context.entitlements.quota("portfolios"))
+    scans_today: int = strawberry.field(description="Scans begun today, in UTC.")
+    scans_this_month: int = strawberry.field(description="Scans begun in this calendar month, in UTC.")
+    scans_total: int = strawberry.field(description="Scans ever begun, those that were deleted since included.")
+    ai_messages: Quota = strawberry.field(description="AI messages of this calendar month.")
+    portfolios: Quota = strawberry.field(description="Portfolios that exist now.")
 
     @strawberry.field(
         metadata={"at_most": MAX_DAYS},
@@ -59,22 +46,38 @@ class Usage:
 
 @strawberry.type(description="How much the account may, and has left.")
 class Limits:
-    @strawberry.field(description="How many portfolios it may have; null without limit.")
-    async def max_portfolios(self, info: Info) -> int | None:
-        return (await info.context.entitlements.quota("portfolios")).limit
+    max_portfolios: int | None = strawberry.field(description="How many portfolios it may have; null without limit.")
+    max_ai_messages: int | None = strawberry.field(
+        description="How many AI messages it may send in a calendar month; null without limit."
+    )
+    ai_messages_used: int = strawberry.field(description="AI messages sent this month.")
+    ai_messages_remaining: int | None = strawberry.field(
+        description="AI messages left this month, never below 0; null without limit."
+    )
+    ai_messages_reset_at: datetime | None = strawberry.field(
+        description="When the next month begins, in UTC, and with it a new quota."
+    )
 
-    @strawberry.field(description="How many AI messages it may send in a calendar month; null without limit.")
-    async def max_ai_messages(self, info: Info) -> int | None:
-        return (await info.context.entitlements.quota("aiMessages")).limit
 
-    @strawberry.field(description="AI messages sent this month.")
-    async def ai_messages_used(self, info: Info) -> int:
-        return (await info.context.entitlements.quota("aiMessages")).used
+async def usage_of(entitlements: Entitlements) -> Usage:
+    """What the caller has used."""
+    scans = await entitlements.usage("scans")
+    return Usage(
+        scans_today=scans.today,
+        scans_this_month=scans.this_month,
+        scans_total=scans.total,
+        ai_messages=Quota.of(await entitlements.quota("aiMessages")),
+        portfolios=Quota.of(await entitlements.quota("portfolios")),
+    )
 
-    @strawberry.field(description="AI messages left this month, never below 0; null without limit.")
-    async def ai_messages_remaining(self, info: Info) -> int | None:
-        return (await info.context.entitlements.quota("aiMessages")).remaining
 
-    @strawberry.field(description="When the next month begins, in UTC, and with it a new quota.")
-    async def ai_messages_reset_at(self, info: Info) -> datetime | None:
-        return (await info.context.entitlements.quota("aiMessages")).resets_at
+async def limits_of(entitlements: Entitlements) -> Limits:
+    """How much the caller may, and has left."""
+    messages = await entitlements.quota("aiMessages")
+    return Limits(
+        max_portfolios=(await entitlements.quota("portfolios")).limit,
+        max_ai_messages=messages.limit,
+        ai_messages_used=messages.used,
+        ai_messages_remaining=messages.remaining,
+        ai_messages_reset_at=messages.resets_at,
+    )

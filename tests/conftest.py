@@ -23,7 +23,8 @@ from auth.local_issuer import LocalIssuer
 from db import migrate
 from db.embedded import EmbeddedPostgres
 from db.models import Base, ChatMessage
-from db.session import Database
+from db.reads import ReadPool
+from db.session import Bound, Database
 from domain.chat_replies import Replies
 from settings import Settings
 from tests.gql import Gql
@@ -180,9 +181,16 @@ def rows(database: Database) -> Rows:
 
 
 @pytest.fixture
-def statements(database: Database) -> Iterator[list[str]]:
+def statements(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The SQL that runs during the test; clear it where the counting begins."""
     seen: list[str] = []
+    fetch = ReadPool.fetch
+
+    async def note_read(pool: ReadPool, read: Bound) -> Sequence[Any]:
+        note(None, None, read.prepared.sql)
+        return await fetch(pool, read)
+
+    monkeypatch.setattr(ReadPool, "fetch", note_read)
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         task = asyncio.current_task()

@@ -11,8 +11,8 @@ from db import session
 _engine = session._engine
 
 
-def _dying(url: str, **options: Any) -> Any:
-    engine = _engine(url, **options)
+def _dying(connect: dict[str, Any], **options: Any) -> Any:
+    engine = _engine(connect, **options)
     dialect: Any = engine.sync_engine.dialect
     execute, commit, kept = dialect.do_execute, dialect.do_commit, set()
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Generator, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -115,6 +115,7 @@ class Saboteur:
             for name in ("do_execute", "do_execute_no_params", "do_executemany"):
                 patch.setattr(self._dialect, name, self._statement(getattr(self._dialect, name)))
             patch.setattr(self._dialect, "do_commit", self._commit(self._dialect.do_commit))
+            patch.setattr(asyncpg.Connection, "fetch", self._read(asyncpg.Connection.fetch))
             loop.set_task_factory(_watched)
             try:
                 yield self
@@ -157,16 +158,35 @@ class Saboteur:
 
         return call
 
+    def _read(self, fetch: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        """Of the pool for reads, which have no SQLAlchemy between."""
+
+        async def call(connection: asyncpg.Connection, *arguments: Any, **options: Any) -> Any:
+            attempt = self._attempt_at(connection)
+            if attempt is not None and attempt.fault is Fault.TERMINATED:
+                await self._terminate(connection.get_server_pid())
+            elif attempt is not None:
+                connection.terminate()
+            return await fetch(connection, *arguments, **options)
+
+        return call
+
     def _at_point(self, adapted: Any) -> bool:
         """Count a point of the database and break the connection there, if it is the one."""
-        attempt, connection = _UNDER_FAULT.get(), adapted._connection
+        connection = adapted._connection
+        attempt = self._attempt_at(connection)
         if attempt is None:
-            return False
-        attempt.backends.add(connection.get_server_pid())
-        if attempt.fault is Fault.CANCELLED or not attempt.reach():
             return False
         if attempt.fault is Fault.TERMINATED:
             await_only(self._terminate(connection.get_server_pid()))
         else:
             connection.terminate()
         return True
+
+    def _attempt_at(self, connection: asyncpg.Connection) -> Attempt | None:
+        """The attempt that is to be broken here, if this is its point."""
+        attempt = _UNDER_FAULT.get()
+        if attempt is None:
+            return None
+        attempt.backends.add(connection.get_server_pid())
+        return attempt if attempt.fault is not Fault.CANCELLED and attempt.reach() else None

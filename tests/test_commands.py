@@ -264,7 +264,19 @@ def test_the_installed_command_is_there() -> None:
     help_text = subprocess.run(
         [str(Path(sys.executable).with_name("gatehouse")), "--help"], capture_output=True, text=True, check=True
     ).stdout
-    for command in ("serve", "dev", "migrate", "seed", "schema", "token", "users", "invites", "webhooks", "sync", "keys"):
+    for command in (
+        "serve",
+        "dev",
+        "migrate",
+        "seed",
+        "schema",
+        "token",
+        "users",
+        "invites",
+        "webhooks",
+        "sync",
+        "keys",
+    ):
         assert command in help_text
 
 

@@ -2,14 +2,19 @@
 
 import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from db.models import Identity, Override, User
-from db.session import Read, Session
+from db.models import Identity, Override, Portfolio, User
+from db.queries.usage import overview_of
+from db.session import Bound, Session
+from db.statements import Prepared, given
 
 _OVERRIDES = (
     select(func.jsonb_agg(func.jsonb_build_array(Override.feature, Override.extra, Override.until)))
@@ -29,12 +34,29 @@ STANDING_OF_USER = (
 )
 """What every guard needs to know of the caller's account; `domain.actor.standing_of` reads it."""
 
+_SHOWN = (User.email, User.full_name, User.username, User.image_url, User.created_at)
 
-def standing_of_identity(issuer: str, subject: str) -> Read:
-    """The account behind a token and what its identity says so far; no row at first sight."""
-    return (
+
+def _usage() -> ColumnElement[Any]:
+    used = overview_of(User.id, User).subquery("used")
+    return select(func.json_agg(func.json_build_array(*used.c))).select_from(used).scalar_subquery()
+
+
+def _portfolio_count() -> ColumnElement[Any]:
+    return select(func.count()).select_from(Portfolio).where(Portfolio.user_id == User.id).scalar_subquery()
+
+
+FORESEEN: Mapping[str, Callable[[], ColumnElement[Any]]] = {"usage": _usage, "portfolio_count": _portfolio_count}
+"""What can be read with the standing, where it will be asked for: `overview` as a list of lists, and a number."""
+
+
+@lru_cache(maxsize=16)
+def _standing_and(needs: frozenset[str]) -> Prepared:
+    return Prepared(
         select(
             *STANDING_OF_USER,
+            *_SHOWN,
+            *(FORESEEN[name]().label(name) for name in sorted(needs)),
             Identity.deleted_at.label("identity_deleted_at"),
             Identity.email.label("identity_email"),
             Identity.email_verified.label("identity_email_verified"),
@@ -47,28 +69,33 @@ def standing_of_identity(issuer: str, subject: str) -> Read:
         )
         .select_from(Identity)
         .outerjoin(User, Identity.user_id == User.id)
-        .where(Identity.issuer == issuer, Identity.subject == subject)
+        .where(Identity.issuer == given("issuer"), Identity.subject == given("subject"))
     )
 
 
-def standing_of_user(user_id: UUID) -> Read:
+_STANDING_OF_USER = Prepared(select(*STANDING_OF_USER).where(User.id == given("user_id")))
+_PROFILE = Prepared(
+    select(User.id, User.tier, User.invite_validated, User.trial_ends_at, *_SHOWN).where(User.id == given("user_id"))
+)
+
+
+def standing_of_identity(issuer: str, subject: str, today: date, needs: frozenset[str] = frozenset()) -> Bound:
+    """The account behind a token with its profile, and what its identity says so far; no row at first sight.
+
+    With what is `FORESEEN`, by these names, as of `today` in UTC.
+    """
+    days = {"today": today, "month": today.replace(day=1)} if "usage" in needs else {}
+    return _standing_and(needs)(issuer=issuer, subject=subject, **days)
+
+
+def standing_of_user(user_id: UUID) -> Bound:
     """The account of a user that is already known by id."""
-    return select(*STANDING_OF_USER).where(User.id == user_id)
+    return _STANDING_OF_USER(user_id=user_id)
 
 
-def profile(user_id: UUID) -> Read:
+def profile(user_id: UUID) -> Bound:
     """The caller's own user as clients see it."""
-    return select(
-        User.id,
-        User.email,
-        User.full_name,
-        User.username,
-        User.image_url,
-        User.tier,
-        User.invite_validated,
-        User.trial_ends_at,
-        User.created_at,
-    ).where(User.id == user_id)
+    return _PROFILE(user_id=user_id)
 
 
 async def lock_subject(session: Session, issuer: str, subject: str) -> None:

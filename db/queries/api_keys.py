@@ -9,7 +9,8 @@ from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from db.models import ApiKey, User
 from db.queries.accounts import STANDING_OF_USER
 from db.queries.relation import Relation
-from db.session import Read, Session
+from db.session import Bound, Read, Session
+from db.statements import Prepared, given
 
 _COLUMNS = (
     ApiKey.id,
@@ -47,21 +48,24 @@ def sealed(user_id: UUID, key_id: UUID) -> Read:
     return select(ApiKey.sealed).where(ApiKey.user_id == user_id, ApiKey.id == key_id)
 
 
-def standing(digest: bytes) -> Read:
-    """The key with this digest and the account it belongs to."""
-    return (
-        select(
-            *STANDING_OF_USER,
-            ApiKey.id.label("key_id"),
-            ApiKey.digest,
-            ApiKey.scopes,
-            ApiKey.last_used_at,
-            ApiKey.expires_at,
-            ApiKey.revoked_at,
-        )
-        .join(User, User.id == ApiKey.user_id)
-        .where(ApiKey.digest == digest)
+_STANDING = Prepared(
+    select(
+        *STANDING_OF_USER,
+        ApiKey.id.label("key_id"),
+        ApiKey.digest,
+        ApiKey.scopes,
+        ApiKey.last_used_at,
+        ApiKey.expires_at,
+        ApiKey.revoked_at,
     )
+    .join(User, User.id == ApiKey.user_id)
+    .where(ApiKey.digest == given("digest"))
+)
+
+
+def standing(digest: bytes) -> Bound:
+    """The key with this digest and the account it belongs to."""
+    return _STANDING(digest=digest)
 
 
 async def for_update(session: Session, user_id: UUID, key_id: UUID) -> ApiKey | None:

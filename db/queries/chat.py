@@ -8,7 +8,8 @@ from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 
 from db.models import ChatMessage, ChatStatus, Conversation
 from db.queries.relation import Relation
-from db.session import Read, Row, Session
+from db.session import Bound, Read, Row, Session
+from db.statements import Prepared, among, given
 
 _CONVERSATION = (
     Conversation.id,
@@ -37,14 +38,20 @@ MESSAGES_OF_CONVERSATION = Relation(
 )
 
 
-def conversations(user_id: UUID, conversation_ids: Collection[UUID]) -> Read:
+_OWN = Prepared(select(*_CONVERSATION).where(Conversation.user_id == given("user_id"), Conversation.id == among("ids")))
+_OWN_MESSAGES = Prepared(
+    select(*_MESSAGE).where(ChatMessage.user_id == given("user_id"), ChatMessage.id == among("ids"))
+)
+
+
+def conversations(user_id: UUID, conversation_ids: Collection[UUID]) -> Bound:
     """Those of these conversations that are this user's, in no order."""
-    return select(*_CONVERSATION).where(Conversation.user_id == user_id, Conversation.id.in_(conversation_ids))
+    return _OWN(user_id=user_id, ids=list(conversation_ids))
 
 
-def messages(user_id: UUID, message_ids: Collection[UUID]) -> Read:
+def messages(user_id: UUID, message_ids: Collection[UUID]) -> Bound:
     """Those of these messages that are this user's, in no order."""
-    return select(*_MESSAGE).where(ChatMessage.user_id == user_id, ChatMessage.id.in_(message_ids))
+    return _OWN_MESSAGES(user_id=user_id, ids=list(message_ids))
 
 
 def before(user_id: UUID, conversation_id: UUID, position: int, limit: int) -> Read:

@@ -7,19 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from functools import cache
-from typing import Any
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
-from sqlalchemy import BigInteger, Column, ColumnElement, Integer, UnaryExpression, and_, literal, or_, tuple_
+from sqlalchemy import BigInteger, Column, ColumnElement, Integer, UnaryExpression, and_, bindparam, func, or_, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql import operators
 from sqlalchemy.types import TypeEngine
 
 import spelling
-from db.queries.relation import Ordering, Relation, Wanted, narrowed
-from db.session import Read, Row
+from db import composed
+from db.queries.relation import Narrowing, Ordering, Relation, Wanted, bound, narrowed, narrowing
+from db.session import Bound, Read, Row
+from db.statements import Prepared
 
 Position = tuple[Any, ...]
 """The values of the order's columns at one place in it."""
@@ -41,6 +43,27 @@ class Window:
     after: Position | None = None
     before: Position | None = None
     wanted: Wanted | None = None
+
+    @property
+    def shape(self) -> "Shape":
+        wanted = self.wanted.shape if self.wanted else None
+        return Shape(self.backwards, self.after is not None, self.before is not None, wanted)
+
+    def values(self, prefix: str = "") -> dict[str, Any]:
+        """Of the parameters of a statement of this shape, each called after `prefix`."""
+        found = {f"{prefix}size": self.size + 1, **narrowing(self.wanted, prefix)}
+        for name, place in (("after", self.after), ("before", self.before)):
+            found |= {f"{prefix}{name}_{number}": value for number, value in enumerate(place or ())}
+        return found
+
+
+class Shape(NamedTuple):
+    """A window without its values: those of one shape are read by one statement."""
+
+    backwards: bool
+    after: bool
+    before: bool
+    wanted: Narrowing | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +87,26 @@ class Order:
     terms: tuple[_Term, ...]
     tag: str
 
-    def window(self, parents: Sequence[UUID], window: Window) -> Read:
+    def window(self, parents: Sequence[UUID], window: Window) -> Bound:
         """One statement for this window of each parent, with one row more where there are more.
 
         Backwards windows come in reverse.
         """
-        children = narrowed(self.relation.children, window.wanted)
-        if window.after is not None:
-            children = children.where(self._beyond(window.after, backwards=False))
-        if window.before is not None:
-            children = children.where(self._beyond(window.before, backwards=True))
-        order_by = [term.ordered(backwards=window.backwards) for term in self.terms]
-        return self.relation.slices(parents, children, order_by, window.size + 1)
+        prepared = _window(self.relation, window.shape, many=len(parents) != 1)
+        return bound(prepared, parents, **window.values())
+
+    def within(self, shape: Shape, prefix: str = "") -> tuple[Read, list[ColumnElement[Any]]]:
+        """The children that a window of this shape chooses from, and the order it takes them in."""
+        children = narrowed(self.relation.children, shape.wanted, prefix)
+        if shape.after:
+            children = children.where(self._beyond(f"{prefix}after", backwards=False))
+        if shape.before:
+            children = children.where(self._beyond(f"{prefix}before", backwards=True))
+        return children, [term.ordered(backwards=shape.backwards) for term in self.terms]
+
+    def composed_cursor(self, row: Any) -> ColumnElement[str] | None:
+        """`cursor` in SQL, of a row whose columns are called as those of the children; None where it cannot be."""
+        return composed.cursor(self.tag, [row[term.name] for term in self.terms])
 
     def cursor(self, row: Row) -> str:
         """The place of a row: opaque, base64url without padding."""
@@ -97,9 +128,12 @@ class Order:
         parts = orjson.dumps([self.tag, *map(_written, values)])
         return base64.urlsafe_b64encode(parts).rstrip(b"=").decode()
 
-    def _beyond(self, position: Position, *, backwards: bool) -> ColumnElement[bool]:
-        """After the position, or before it when `backwards`."""
-        values = [literal(value, term.column.type) for term, value in zip(self.terms, position, strict=True)]
+    def _beyond(self, place: str, *, backwards: bool) -> ColumnElement[bool]:
+        """After the place whose values are the parameters called so, or before it when `backwards`."""
+        values = [
+            bindparam(f"{place}_{number}", type_=term.column.type, required=True)
+            for number, term in enumerate(self.terms)
+        ]
         downwards = [term.descending is not backwards for term in self.terms]
         if len(set(downwards)) == 1:
             # As one comparison of rows, so that the index is entered at this very place.
@@ -115,6 +149,55 @@ class Order:
             beyond = past
         assert beyond is not None
         return beyond
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A page of a relation as a part of a larger statement: `engine.sql` asks for its pieces."""
+
+    relation: Relation
+    window: Window
+
+    @property
+    def shape(self) -> tuple[Relation, Shape]:
+        return self.relation, self.window.shape
+
+    @property
+    def backwards(self) -> bool:
+        return self.window.backwards
+
+    @property
+    def from_somewhere(self) -> bool:
+        return self.window.after is not None
+
+    @property
+    def to_somewhere(self) -> bool:
+        return self.window.before is not None
+
+    def rows(self, parent: ColumnElement[UUID], prefix: str) -> Read:
+        """Those of the window, for the parent that the expression stands for."""
+        children, order_by = order_of(self.relation).within(self.window.shape, prefix)
+        size = bindparam(f"{prefix}size", type_=Integer(), required=True)
+        return children.where(self.relation.key == parent).order_by(*order_by).limit(size)
+
+    def count(self, parent: ColumnElement[UUID], prefix: str) -> Read:
+        """How many there are, whatever the window."""
+        children = narrowed(self.relation.children, self.window.shape.wanted, prefix)
+        return children.with_only_columns(func.count()).where(self.relation.key == parent)
+
+    def cursor(self, row: Any) -> ColumnElement[str] | None:
+        """Of a row, by its columns."""
+        return order_of(self.relation).composed_cursor(row)
+
+    def values(self, prefix: str) -> dict[str, Any]:
+        """Of the parameters that begin with `prefix`; `page` is the size of the page."""
+        return {f"{prefix}page": self.window.size, **self.window.values(prefix)}
+
+
+@lru_cache(maxsize=1024)
+def _window(relation: Relation, shape: Shape, *, many: bool) -> Prepared:
+    children, order_by = order_of(relation).within(shape)
+    return Prepared(relation.slices(children, order_by, many=many))
 
 
 @cache

@@ -21,7 +21,8 @@ from sqlalchemy import (
 from db.models import InvestmentClass, Portfolio, Position
 from db.queries.bulk import insert_children
 from db.queries.relation import Relation
-from db.session import Read, Row, Session
+from db.session import Bound, Row, Session
+from db.statements import Prepared, among, given
 
 OPTION_MULTIPLIER = 100
 """Shares in an option contract; its prices are per share."""
@@ -95,15 +96,22 @@ LARGEST_OPEN_OF_PORTFOLIO = Relation(
 )
 
 
-def portfolios(user_id: UUID, portfolio_ids: Collection[UUID]) -> Read:
+_OWN = Prepared(select(*_PORTFOLIO).where(Portfolio.user_id == given("user_id"), Portfolio.id == among("ids")))
+_OWN_POSITIONS = Prepared(
+    select(*_POSITION)
+    .join(Portfolio, Portfolio.id == Position.portfolio_id)
+    .where(Portfolio.user_id == given("user_id"), Position.id == among("ids"))
+)
+
+
+def portfolios(user_id: UUID, portfolio_ids: Collection[UUID]) -> Bound:
     """Those of these portfolios that are this user's, in no order."""
-    return select(*_PORTFOLIO).where(Portfolio.user_id == user_id, Portfolio.id.in_(portfolio_ids))
+    return _OWN(user_id=user_id, ids=list(portfolio_ids))
 
 
-def positions(user_id: UUID, position_ids: Collection[UUID]) -> Read:
+def positions(user_id: UUID, position_ids: Collection[UUID]) -> Bound:
     """Those of these positions that are this user's, in no order."""
-    statement = select(*_POSITION).join(Portfolio, Portfolio.id == Position.portfolio_id)
-    return statement.where(Portfolio.user_id == user_id, Position.id.in_(position_ids))
+    return _OWN_POSITIONS(user_id=user_id, ids=list(position_ids))
 
 
 async def own(session: Session, user_id: UUID, portfolio_id: UUID, *, lock: bool) -> Portfolio | None:

@@ -1,19 +1,23 @@
 """Statements of scans and their findings."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Table, delete, or_, select
+from sqlalchemy import ColumnElement, Table, delete, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from db.models import Finding, Scan
 from db.queries.bulk import insert_children
-from db.queries.relation import Relation
-from db.session import Read, Session
+from db.queries.relation import Bind, Relation, Wanted
+from db.session import Bound, Session
+from db.statements import Prepared, among, given
 
+_SPECIAL, _ESCAPED = re.compile(r"[\\%_]"), r"\\\g<0>"
+"""What means something in a pattern of LIKE, and what it is written as to mean itself."""
 _SCANS = cast("Table", Scan.__table__)
 
 _SCAN = (
@@ -35,6 +39,7 @@ _SCAN = (
     Scan.low,
     Scan.info,
     Scan.suppressed,
+    (Scan.critical + Scan.high + Scan.medium + Scan.low + Scan.info).label("total"),
     Scan.details.label("metadata"),
     Scan.created_at,
 )
@@ -79,8 +84,8 @@ FINDINGS_OF_SCAN = Relation(
 
 
 @dataclass(frozen=True, slots=True)
-class ScansWanted:
-    """Which scans of a list are wanted: those that fit everything that is not None.
+class ScansWanted(Wanted):
+    """Which scans of a list are wanted.
 
     `tool` and `target` are whole, `text` is in one of them in any case. `severity_rank` is the least. `since` is
     included, `until` is not.
@@ -94,52 +99,57 @@ class ScansWanted:
     until: datetime | None = None
     text: str | None = None
 
-    def conditions(self) -> Sequence[ColumnElement[bool]]:
-        found: list[ColumnElement[bool]] = []
-        for column, value in ((Scan.tool, self.tool), (Scan.status, self.status), (Scan.target, self.target)):
-            if value is not None:
-                found.append(column == value)
-        if self.severity_rank is not None:
-            found.append(Scan.severity_rank >= self.severity_rank)
-        if self.since is not None:
-            found.append(Scan.created_at >= self.since)
-        if self.until is not None:
-            found.append(Scan.created_at < self.until)
-        if self.text is not None:
-            within = (column.icontains(self.text, autoescape=True) for column in (Scan.tool, Scan.target))
-            found.append(or_(*within))
-        return found
+    @classmethod
+    def conditions(cls, names: Collection[str], bind: Bind) -> Sequence[ColumnElement[bool]]:
+        text = bind("text")
+        all_of_them = {
+            "tool": Scan.tool == bind("tool"),
+            "status": Scan.status == bind("status"),
+            "severity_rank": Scan.severity_rank >= bind("severity_rank"),
+            "target": Scan.target == bind("target"),
+            "since": Scan.created_at >= bind("since"),
+            "until": Scan.created_at < bind("until"),
+            "text": or_(Scan.tool.ilike(text), Scan.target.ilike(text)),
+        }
+        return [all_of_them[name] for name in names]
+
+    def values(self) -> dict[str, Any]:
+        found = Wanted.values(self)
+        return found if self.text is None else {**found, "text": f"%{_SPECIAL.sub(_ESCAPED, self.text)}%"}
 
 
 @dataclass(frozen=True, slots=True)
-class FindingsWanted:
-    """Which findings of a scan are wanted, as `ScansWanted` has it."""
+class FindingsWanted(Wanted):
+    """Which findings of a scan are wanted."""
 
     severity_rank: int | None = None
     suppressed: bool | None = None
 
-    def conditions(self) -> Sequence[ColumnElement[bool]]:
-        found: list[ColumnElement[bool]] = []
-        if self.severity_rank is not None:
-            found.append(Finding.severity_rank >= self.severity_rank)
-        if self.suppressed is not None:
-            found.append(Finding.suppressed.is_(self.suppressed))
-        return found
+    @classmethod
+    def conditions(cls, names: Collection[str], bind: Bind) -> Sequence[ColumnElement[bool]]:
+        all_of_them = {
+            "severity_rank": Finding.severity_rank >= bind("severity_rank"),
+            "suppressed": Finding.suppressed == bind("suppressed"),
+        }
+        return [all_of_them[name] for name in names]
 
 
-def scans(user_id: UUID, scan_ids: Collection[UUID]) -> Read:
+_OWN = Prepared(select(*_SCAN).where(Scan.user_id == given("user_id"), Scan.id == among("ids")))
+_OWN_FINDINGS = Prepared(
+    select(*_FINDING)
+    .join(Scan, Scan.id == Finding.scan_id)
+    .where(Scan.user_id == given("user_id"), Finding.id == among("ids"))
+)
+
+
+def scans(user_id: UUID, scan_ids: Collection[UUID]) -> Bound:
     """Those of these scans that are this user's, in no order."""
-    return _own(select(*_SCAN), user_id).where(Scan.id.in_(scan_ids))
+    return _OWN(user_id=user_id, ids=list(scan_ids))
 
 
-def findings(user_id: UUID, finding_ids: Collection[UUID]) -> Read:
+def findings(user_id: UUID, finding_ids: Collection[UUID]) -> Bound:
     """Those of these findings that are of a scan of this user, in no order."""
-    statement = select(*_FINDING).join(Scan, Scan.id == Finding.scan_id)
-    return _own(statement, user_id).where(Finding.id.in_(finding_ids))
-
-
-def _own(statement: Select[*tuple[Any, ...]], user_id: UUID) -> Read:
-    return statement.where(Scan.user_id == user_id)
+    return _OWN_FINDINGS(user_id=user_id, ids=list(finding_ids))
 
 
 async def add(session: Session, values: Mapping[str, Any]) -> bool:

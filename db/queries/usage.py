@@ -10,8 +10,9 @@ from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import InstrumentedAttribute
 
-from db.models import UNLIMITED, UNMETERED, Counter, LedgerEntry, Override, UsageDay
-from db.session import Read, Session, announce
+from db.models import UNLIMITED, UNMETERED, Base, Counter, LedgerEntry, Override, UsageDay
+from db.session import Bound, Read, Session, announce
+from db.statements import Prepared, given
 
 # The table and not its class: the way through the ORM costs a third more, and this is the hottest statement there is.
 _LEDGER = cast("Table", LedgerEntry.__table__)
@@ -98,12 +99,12 @@ async def used(session: Session, user_id: UUID, feature: str, period: date) -> i
     return await session.scalar(counter) or 0
 
 
-def overview(user_id: UUID, today: date, month: date) -> Read:
-    """What this user did with each feature (`today`, `this_month`, `total`), and what counts against its limit.
+def overview_of(user_id: ColumnElement[UUID] | InstrumentedAttribute[UUID], *around: type[Base]) -> Read:
+    """`overview` of the user that the expression stands for, with the parameters `today` and `month`.
 
-    That is `used_this_month` of what is metered, `used_now` of the rest. A feature that was never used has no row.
-    `today` and `month` (its first day) are UTC.
+    `around`: the tables of the statement around this one that the expression is of.
     """
+    today, month = given("today"), given("month")
     done = (
         select(
             UsageDay.feature,
@@ -113,6 +114,7 @@ def overview(user_id: UUID, today: date, month: date) -> Read:
         )
         .where(UsageDay.user_id == user_id)
         .group_by(UsageDay.feature)
+        .correlate(*around)
         .subquery()
     )
     counted = (
@@ -123,6 +125,7 @@ def overview(user_id: UUID, today: date, month: date) -> Read:
         )
         .where(Counter.user_id == user_id, or_(Counter.period == month, Counter.period == UNMETERED))
         .group_by(Counter.feature)
+        .correlate(*around)
         .subquery()
     )
     numbers = (done.c.today, done.c.this_month, done.c.total, counted.c.used_this_month, counted.c.used_now)
@@ -137,13 +140,26 @@ def _sum(column: InstrumentedAttribute[int], where: ColumnElement[bool] | None =
     return sql_cast(total if where is None else func.sum(column).filter(where), BigInteger)
 
 
-def history(user_id: UUID, since: date) -> Read:
+_OVERVIEW = Prepared(overview_of(given("user_id")))
+_HISTORY = Prepared(
+    select(UsageDay.feature, UsageDay.day, UsageDay.count)
+    .where(UsageDay.user_id == given("user_id"), UsageDay.day >= given("since"), UsageDay.count > 0)
+    .order_by(UsageDay.day)
+)
+
+
+def overview(user_id: UUID, today: date, month: date) -> Bound:
+    """What this user did with each feature (`today`, `this_month`, `total`), and what counts against its limit.
+
+    That is `used_this_month` of what is metered, `used_now` of the rest. A feature that was never used has no row.
+    `today` and `month` (its first day) are UTC.
+    """
+    return _OVERVIEW(user_id=user_id, today=today, month=month)
+
+
+def history(user_id: UUID, since: date) -> Bound:
     """What this user did with each feature on each day from `since` on, oldest first; only days with something."""
-    return (
-        select(UsageDay.feature, UsageDay.day, UsageDay.count)
-        .where(UsageDay.user_id == user_id, UsageDay.day >= since, UsageDay.count > 0)
-        .order_by(UsageDay.day)
-    )
+    return _HISTORY(user_id=user_id, since=since)
 
 
 async def newest_entries(session: Session, user_id: UUID, limit: int) -> Sequence[LedgerEntry]:

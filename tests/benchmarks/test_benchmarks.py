@@ -15,7 +15,7 @@ async def test_every_measurement_has_lines_and_they_are_ratios(scratch_url: str,
     assert len(lines) == 4 + 2 + 1 + 3 + 3 + 2 + 2
     assert all(line.ratio or line.figures.isdigit() for line in lines)
     nested = lines[-1]
-    assert (nested.figures, nested.aim) == ("3", "at most 3")
+    assert (nested.figures, nested.aim) == ("2", "at most 2")
 
 
 def test_an_unknown_measurement_is_refused() -> None:

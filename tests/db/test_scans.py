@@ -7,7 +7,6 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from sqlalchemy.dialects import postgresql
 
 from benchmarks.scans import SCANS
 from db import queries
@@ -36,12 +35,12 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 async def explained(url: str, user: UUID, relation: Any, window: Window) -> list[dict[str, Any]]:
-    dialect: Any = postgresql.asyncpg.dialect
-    compiled: Any = order_of(relation).window([user], window).compile(dialect=dialect())
-    values = [compiled.params[name] for name in compiled.positiontup]
+    read = order_of(relation).window([user], window)
     connection = await asyncpg.connect(url)
     try:
-        [plan] = json.loads(await connection.fetchval(f"explain (analyze, format json) {compiled}", *values))
+        [plan] = json.loads(
+            await connection.fetchval(f"explain (analyze, format json) {read.prepared.sql}", *read.arguments())
+        )
     finally:
         await connection.close()
     return list(nodes(plan["Plan"]))

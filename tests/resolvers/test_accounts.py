@@ -177,8 +177,8 @@ async def test_api_keys_cost_the_same_for_1_and_25(
         assert not (await gql(who, document)).errors
         return len(statements)
 
-    # The account, its fields, its keys.
-    assert await cost(few) == await cost(many) == 3
+    # The account with its fields, its keys.
+    assert await cost(few) == await cost(many) == 2
 
 
 async def test_two_selections_of_me_load_their_keys_once(gql: Gql, make: People, statements: list[str]) -> None:

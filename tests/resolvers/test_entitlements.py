@@ -247,8 +247,8 @@ async def test_me_with_everything_reads_usage_once(gql: Gql, make: People, state
         }}""",
     )
     assert not answer.errors
-    # Who is it, the profile, and what is used.
-    assert len(statements) == 3, statements
+    # Who it is, with the profile, and what is used.
+    assert len(statements) == 2, statements
 
 
 def test_the_names_of_the_schema_are_those_of_the_rules() -> None:

@@ -143,7 +143,8 @@ async def test_histories_that_are_asked_for_together_are_one_statement(
     answer = await gql(person, f"{{ usage {{ {' '.join(fields)} }} }}")
     assert not answer.errors
     # Who is it, and what was done.
-    assert len(statements) == 2, statements
+    # Who it is; what is used of the limits; the days.
+    assert len(statements) == 3, statements
     found = {one: [point["count"] for point in answer.data["usage"][f"h{at}"]] for at, one in enumerate(asked)}
     assert found["scans", 3] == [2, 0, 0]
     assert found["aiMessages", 3] == [1, 0, 0]

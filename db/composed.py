@@ -1,0 +1,99 @@
+"""How values look in JSON that Postgres composes: as `spelling`, `schema.ids` and cursors write them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    Date,
+    DateTime,
+    Integer,
+    Numeric,
+    SmallInteger,
+    Text,
+    Uuid,
+    cast,
+    func,
+    literal,
+    literal_column,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeEngine
+
+Spelled = Callable[[ColumnElement[Any]], ColumnElement[Any]]
+
+# Postgres breaks base64 into lines of 76 characters.
+_TO_URL: ColumnElement[str] = literal_column("'-_'")
+_FROM_URL: ColumnElement[str] = literal_column("E'+/=\\n'")
+_MOMENT: ColumnElement[str] = literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'""")
+_DAY: ColumnElement[str] = literal_column("'YYYY-MM-DD'")
+_UTC: ColumnElement[str] = literal_column("'UTC'")
+
+
+def _as_it_is(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    return column
+
+
+def _moment(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    return func.to_char(func.timezone(_UTC, column), _MOMENT, type_=Text())
+
+
+def _day(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    return func.to_char(column, _DAY, type_=Text())
+
+
+def _text(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    return cast(column, Text)
+
+
+SPELLED: Mapping[tuple[str, type[TypeEngine[Any]]], Spelled] = {
+    ("String", Text): _as_it_is,
+    ("Int", Integer): _as_it_is,
+    ("Int", SmallInteger): _as_it_is,
+    ("Boolean", Boolean): _as_it_is,
+    ("JSON", JSONB): _as_it_is,
+    ("BigInt", BigInteger): _text,
+    ("DateTime", DateTime): _moment,
+    ("Date", Date): _day,
+    # With the digits that it has; Postgres never writes an exponent.
+    ("Decimal", Numeric): _text,
+}
+"""How a column of this type is written for a scalar of the API. What is not here is not composed."""
+
+
+def global_id(row: Any, type_name: str) -> ColumnElement[str]:
+    """Of the row with the column `id`, as `schema.ids` has it."""
+    return _base64url(literal(f"{type_name}:", Text) + cast(row.id, Text))
+
+
+def cursor(tag: str, columns: Sequence[ColumnElement[Any]]) -> ColumnElement[str] | None:
+    """The JSON of the tag and these columns, encoded; None where a column is of a type that is not written here."""
+    parts = [_in_cursor(column) for column in columns]
+    text: ColumnElement[str] = literal(f'["{tag}"', Text)
+    for part in parts:
+        if part is None:
+            return None
+        text = text + literal_column("','") + part
+    return _base64url(text + literal_column("']'"))
+
+
+def _in_cursor(column: ColumnElement[Any]) -> ColumnElement[str] | None:
+    quote: ColumnElement[str] = literal_column("'\"'")
+    match column.type:
+        case BigInteger() | Integer():
+            return cast(column, Text)
+        case DateTime():
+            return quote + _moment(column) + quote
+        case Date():
+            return quote + _day(column) + quote
+        case Uuid():
+            return quote + cast(column, Text) + quote
+    return None
+
+
+def _base64url(text: ColumnElement[str]) -> ColumnElement[str]:
+    return func.translate(
+        func.encode(func.convert_to(text, literal_column("'UTF8'")), literal_column("'base64'")), _FROM_URL, _TO_URL
+    )

@@ -1,0 +1,124 @@
+"""Answers pages in one statement: asked for each field when a plan is compiled, and for each value when it runs."""
+
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+from sqlalchemy import Select
+from strawberry import Schema
+from strawberry.types.arguments import convert_arguments
+from strawberry.types.field import StrawberryField
+
+from engine.plans.places import Place
+from engine.plans.running import Run
+from engine.plans.selections import Complete, Composed, Operation, Slot
+from engine.sql.declarations import Listing, Page
+from engine.sql.selecting import Connection, NotComposable, Reading, is_page
+from engine.sql.statements import Composing, Scalars
+
+MAX_SHAPES = 32
+"""Statements that one field keeps: what varies is whether there are cursors, and which filters and orders."""
+
+Fetch = Callable[[Any, Mapping[str, Any]], Awaitable[str]]
+"""Runs a prepared statement for a context, with the values of its parameters."""
+Prepare = Callable[[Select[Any]], Fetch]
+
+
+class Composer:
+    """For one schema: how its scalars are written in SQL, and how statements are prepared and run."""
+
+    def __init__(self, schema: Schema, scalars: Scalars, prepare: Prepare) -> None:
+        self._schema = schema
+        self._scalars = scalars
+        self._prepare = prepare
+
+    def compose(self, slot: Slot, operation: Operation) -> Composed | None:
+        """What answers pages in this slot by a statement; None for no pages, or what no statement can read of them."""
+        if not is_page(slot.field) or slot.item is not None:
+            return None
+        reading = Reading(operation, self._convert)
+        (selection,) = slot.below.values()
+        try:
+            page = reading.page(selection)
+        except NotComposable:
+            return None
+        statements = _Statements(page, reading.pages, self._scalars, self._prepare)
+        return lambda otherwise: _Composition(statements, otherwise).complete
+
+    def _convert(self, declared: StrawberryField, given: dict[str, Any]) -> dict[str, Any]:
+        """As Strawberry does for a resolver."""
+        converter = self._schema.schema_converter
+        return convert_arguments(given, declared.arguments, converter.scalar_registry, self._schema.config)
+
+
+class _Statements:
+    """Of one field of a plan: the statements for the shapes of its lists."""
+
+    def __init__(self, page: Connection, pages: Sequence[Connection], scalars: Scalars, prepare: Prepare) -> None:
+        self.pages = pages
+        self._page = page
+        self._scalars = scalars
+        self._prepare = prepare
+        self._by_shape: dict[Hashable, _Statement | None] = {}
+
+    def of(self, listings: Sequence[Listing]) -> "_Statement | None":
+        """That for these lists; None where there is none, or there would be too many."""
+        shape = tuple(listing.shape for listing in listings)
+        if shape not in self._by_shape and len(self._by_shape) < MAX_SHAPES:
+            self._by_shape[shape] = self._compose(listings)
+        return self._by_shape.get(shape)
+
+    def _compose(self, listings: Sequence[Listing]) -> "_Statement | None":
+        composing = Composing(self._scalars, listings)
+        try:
+            statement = composing.statement(self._page)
+        except NotComposable:
+            return None
+        return _Statement(self._prepare(statement), composing.keys)
+
+
+class _Statement(NamedTuple):
+    """How to run it, and the keys of the answer, which are parameters that never change."""
+
+    fetch: Fetch
+    keys: Mapping[str, str]
+
+
+class _Composition:
+    """The step of a plan for the values of one slot."""
+
+    def __init__(self, statements: _Statements, otherwise: Complete) -> None:
+        self._statements = statements
+        self._otherwise = otherwise
+
+    def complete(self, value: Any, place: Place, run: Run) -> Any:
+        """The page as JSON of Postgres'. One of many objects in a list is left to the batches of the ordinary way."""
+        if not isinstance(value, Page) or _in_list(place):
+            return self._otherwise(value, place, run)
+        pages = self._statements.pages
+        try:
+            listings = [value.read, *(page.listing(run) for page in pages[1:] if page.listing)]
+        except Exception:  # noqa: BLE001 - a fault of arguments: the ordinary way has it at the places where it belongs
+            return self._otherwise(value, place, run)
+        statement = self._statements.of(listings)
+        if statement is None:
+            return self._otherwise(value, place, run)
+        values: dict[str, Any] = {"parent": value.of, **statement.keys}
+        for page, listing in zip(pages, listings, strict=True):
+            prefix = f"p{page.number}_"
+            values |= listing.values(prefix)
+            if not page.tells_more and not listing.backwards:
+                values[f"{prefix}size"] = values[f"{prefix}page"]
+        return _spliced(statement.fetch(run.context, values))
+
+
+async def _spliced(json: Awaitable[str]) -> orjson.Fragment:
+    return orjson.Fragment(await json)
+
+
+def _in_list(place: Place | None) -> bool:
+    while place is not None:
+        if isinstance(place[1], int):
+            return True
+        place = place[0]
+    return False

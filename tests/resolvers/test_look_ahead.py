@@ -1,0 +1,177 @@
+"""Pages that Postgres composes: the same answer as by resolvers, in one statement, nothing of the client's in it."""
+
+from typing import Any
+
+import pytest
+
+from tests.gql import Answer, Gql
+from tests.people import People, Person
+
+EVERYTHING_OF_A_SCAN = """id tool toolVersion target status startedAt finishedAt durationMs severity metadata createdAt
+  findingCounts { critical high medium low info suppressed total }"""
+EVERYTHING_OF_A_FINDING = """id severity ruleId ruleName message path startLine startColumn endLine endColumn score
+  fingerprint helpUrl suppressed"""
+EVERYTHING_OF_A_POSITION = """id symbol quantity entryPrice entryDate investmentClass strikePrice optionType expiration
+  exitDate exitPrice notes costBasis"""
+PAGE = "totalCount pageInfo { hasNextPage hasPreviousPage startCursor endCursor }"
+
+COMPOSED = {
+    "scans": f"{{ scans {{ {PAGE} edges {{ cursor node {{ {EVERYTHING_OF_A_SCAN} }} }} }} }}",
+    "findings": f"""{{ scans(first: 3) {{ edges {{ node {{ tool
+        findings(first: 2) {{ {PAGE} edges {{ cursor node {{ {EVERYTHING_OF_A_FINDING} }} }} }} }} }} }} }}""",
+    "two lists below a row": """{ scans { edges { node { a: findings(first: 1) { edges { node { message } } }
+        b: findings(last: 1, filter: {severityAtLeast: LOW}) { totalCount edges { node { message } } } } } } }""",
+    "portfolios": f"""{{ portfolios {{ {PAGE} edges {{ cursor node {{ id name description currency version positionCount
+        costBasis createdAt updatedAt positions(first: 2) {{ {PAGE}
+        edges {{ cursor node {{ {EVERYTHING_OF_A_POSITION} }} }} }} }} }} }} }}""",
+    "conversations": f"""{{ conversations {{ {PAGE} edges {{ node {{ id title createdAt updatedAt
+        messages {{ edges {{ cursor node {{ id role content status error createdAt finishedAt }} }} }} }} }} }} }}""",
+    "backwards": f"{{ scans(last: 3) {{ {PAGE} edges {{ cursor node {{ tool }} }} }} }}",
+    "backwards without more": "{ scans(last: 3) { edges { node { tool } } } }",
+    "a page of one": f"{{ scans(first: 1) {{ {PAGE} edges {{ node {{ tool }} }} }} }}",
+    "an empty page": f"{{ scans(filter: {{tool: \"none\"}}) {{ {PAGE} edges {{ cursor node {{ tool }} }} }} }}",
+    "only how many": "{ scans { totalCount } }",
+    "only names": "{ scans { __typename edges { __typename node { __typename } } } }",
+    "nothing of the rows": "{ scans { pageInfo { hasPreviousPage } } }",
+    "by severity": f"""{{ scans(first: 3, orderBy: {{by: SEVERITY}}) {{ {PAGE}
+        edges {{ cursor node {{ severity }} }} }} }}""",
+    "by duration": f"""{{ scans(last: 3, orderBy: {{by: DURATION, direction: ASC}}) {{ {PAGE}
+        edges {{ cursor node {{ tool }} }} }} }}""",
+    "narrowed": f"""{{ scans(filter: {{severityAtLeast: LOW, text: "o", since: "2020-01-01T00:00:00Z"}}) {{ {PAGE}
+        edges {{ node {{ tool }} }} }} }}""",
+    "aliases": """{ x: scans { y: edges { z: node { a: tool b: tool _c: findingCounts { d: high } } }
+        p: pageInfo { e: endCursor } q: pageInfo { f: endCursor } r: totalCount s: totalCount } }""",
+    "fragments": """query { scans { ...Page } } fragment Page on ScanConnection { edges { ... on ScanEdge {
+        node { ...S } } } } fragment S on Scan { tool ... on Node { id } }""",
+    "of a user": """{ me { scans(first: 2) { totalCount edges { node { tool } } }
+        portfolios { edges { node { name } } } } }""",
+}  # fmt: skip
+
+
+async def settled(gql: Gql, who: Any, document: str, **variables: Any) -> Answer:
+    """The answer at the third use, by when there is a plan."""
+    for _ in range(2):
+        await gql(who, document, **variables)
+    return await gql(who, document, **variables)
+
+
+@pytest.mark.usefixtures("nobody_answers")
+@pytest.mark.parametrize("document", COMPOSED.values(), ids=COMPOSED)
+async def test_composed_it_is_the_same(
+    document: str, gql: Gql, plain: Gql, owner: Person, statements: list[str]
+) -> None:
+    expected = await plain(owner, document)
+    assert not expected.errors
+    await settled(gql, owner, document)
+    statements.clear()
+    answer = await gql(owner, document)
+    assert answer.body == expected.body
+    assert list(map(str, _keys(answer.body))) == list(map(str, _keys(expected.body)))
+    # Who asks, and one for each page of the root or of the user.
+    assert len(statements) == 1 + document.count("scans(first: 2)") + 1, statements
+
+
+def _keys(value: Any) -> Any:
+    """All keys in their order."""
+    if isinstance(value, dict):
+        for key, inside in value.items():
+            yield key
+            yield from _keys(inside)
+    elif isinstance(value, list):
+        for inside in value:
+            yield from _keys(inside)
+
+
+async def test_pages_are_walked_alike(gql: Gql, plain: Gql, owner: Person) -> None:
+    for by in ("DATE", "SEVERITY", "DURATION"):
+        for size, place, more, cursor in (
+            ("first", "after", "hasNextPage", "endCursor"),
+            ("last", "before", "hasPreviousPage", "startCursor"),
+        ):
+            document = f"""query($size: Int, $place: String, $by: ScanOrderField!) {{
+                scans({size}: $size, {place}: $place, orderBy: {{by: $by}}) {{
+                {PAGE} edges {{ cursor node {{ id }} }} }} }}"""
+            here: dict[str, Any] = {"place": None, "by": by, "size": 2}
+            seen = 0
+            while True:
+                page = (await settled(gql, owner, document, **here)).data
+                assert page == (await plain(owner, document, **here)).data
+                seen += len(page["scans"]["edges"])
+                if not page["scans"]["pageInfo"][more]:
+                    break
+                here["place"] = page["scans"]["pageInfo"][cursor]
+            assert seen == 5
+
+
+_MANY = " ".join(f"a{number}: tool" for number in range(51))
+ORDINARY = {
+    "a resolver of its own below": "{ me { apiKeys { id } scans { totalCount } } }",
+    "more fields than Postgres takes": f"{{ scans {{ edges {{ node {{ {_MANY} }} }} }} }}",
+    "pages of many objects": "{ nodes(ids: []) { id } portfolios { edges { node { id } } } }",
+}
+
+
+@pytest.mark.parametrize("document", ORDINARY.values(), ids=ORDINARY)
+async def test_what_cannot_be_composed_is_the_same_too(document: str, gql: Gql, plain: Gql, owner: Person) -> None:
+    assert (await settled(gql, owner, document)).body == (await plain(owner, document)).body
+
+
+async def test_many_objects_share_a_statement(gql: Gql, plain: Gql, owner: Person, statements: list[str]) -> None:
+    found = await plain(owner, "{ portfolios { edges { node { id } } } }")
+    ids = [edge["node"]["id"] for edge in found.data["portfolios"]["edges"]]
+    document = """query($ids: [ID!]!) { nodes(ids: $ids) { ... on Portfolio {
+        positions(first: 1) { edges { node { symbol } } } } } }"""
+    await settled(gql, owner, document, ids=ids)
+    statements.clear()
+    assert (await gql(owner, document, ids=ids)).body == (await plain(owner, document, ids=ids)).body
+    assert len([one for one in statements if "positions" in one]) == 2  # one of each application
+
+
+@pytest.mark.parametrize(
+    ("document", "variables"),
+    [
+        ("query($n: Int) { scans(first: $n) { edges { node { tool } } } }", {"n": 0}),
+        ("query($n: Int) { scans { edges { node { findings(first: $n) { totalCount } } } } }", {"n": 101}),
+        ("query($c: String) { scans { edges { node { findings(after: $c) { totalCount } } } } }", {"c": "nonsense"}),
+        (
+            "query($n: Int) { portfolios { edges { node { positions(first: $n, last: $n) { totalCount } } } } }",
+            {"n": 1},
+        ),
+    ],
+)
+async def test_faults_are_the_same(
+    document: str, variables: dict[str, Any], gql: Gql, plain: Gql, owner: Person
+) -> None:
+    expected = await plain(owner, document, **variables)
+    assert expected.code == "BAD_USER_INPUT"
+    assert (await settled(gql, owner, document, **variables)).body == expected.body
+
+
+async def test_refusals_are_the_same(gql: Gql, plain: Gql, owner: Person, make: People) -> None:
+    key = await make.key(owner, "account:read")
+    for who, document in ((key, COMPOSED["scans"]), (key, COMPOSED["of a user"]), (None, COMPOSED["portfolios"])):
+        expected = await plain(who, document)
+        assert expected.errors
+        assert (await settled(gql, who, document)).body == expected.body
+
+
+async def test_another_person_sees_their_own(gql: Gql, owner: Person, make: People) -> None:
+    for document in COMPOSED.values():
+        await settled(gql, owner, document)
+    stranger = await make.person()
+    for name in ("scans", "portfolios", "conversations"):
+        answer = await gql(stranger, COMPOSED[name])
+        assert answer.data[name]["edges"] == []
+        assert answer.data[name]["totalCount"] == 0
+
+
+async def test_nothing_of_the_client_is_in_the_statement(gql: Gql, owner: Person, statements: list[str]) -> None:
+    """Names of the answer, filters and cursors are parameters; aliases of any length stay whole."""
+    words = ["zzAlias", "zzLong" + "g" * 200, "zzTool", "zzText"]
+    document = f"""query($text: String) {{ {words[0]}: scans(filter: {{tool: "{words[2]}", text: $text}}) {{
+        totalCount {words[1]}: edges {{ {words[0]}: node {{ {words[1]}: tool }} }} }} }}"""
+    answer = await settled(gql, owner, document, text=words[3])
+    assert answer.data == {words[0]: {"totalCount": 0, words[1]: []}}
+    assert len(statements) > 3
+    assert not [word for word in words for sql in statements if word in sql]
+    assert (await settled(gql, owner, document, text="' or true --")).data == answer.data
