@@ -55,6 +55,11 @@ def status() -> None:
         say(f"pending: {revision}")
     if found.unknown:
         say("The tables were made by a newer Gatehouse than this one.")
+    if found.as_owner:
+        say(
+            "The application works as the owner of these tables, so triggers alone guard the ledger: a role of its own "
+            "belongs to a database by its name, and is not there yet. Run `gatehouse migrate`; it says what is missing."
+        )
     if not found.at_head:
         raise typer.Exit(1)
 

@@ -22,12 +22,14 @@ class Status:
     """Where a database stands. `pending`: revisions to come, oldest first; `unknown`: made by a newer Gatehouse.
 
     `role_missing`: after a migration, why the application goes on as the owner of its tables; else None.
+    `as_owner`: there are tables, but the application would not work as its role.
     """
 
     current: str | None
     head: str
     pending: tuple[str, ...]
     unknown: bool
+    as_owner: bool = False
     role_missing: str | None = None
 
     @property
@@ -110,7 +112,8 @@ async def status(url: str) -> Status:
 
 async def _status(connection: AsyncConnection) -> Status:
     current = await connection.run_sync(lambda raw: MigrationContext.configure(raw).get_current_revision())
+    as_owner = current is not None and not await connection.run_sync(roles.is_assumed)
     names = _names(_scripts())
     known = current is None or current in names
     pending = names[names.index(current) + 1 :] if current in names else names if current is None else []
-    return Status(current=current, head=names[-1], pending=tuple(pending), unknown=not known)
+    return Status(current=current, head=names[-1], pending=tuple(pending), unknown=not known, as_owner=as_owner)

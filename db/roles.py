@@ -30,6 +30,30 @@ and pg_has_role(
 and has_table_privilege(oid, to_regclass('ledger'), 'insert')
 """
 
+_GRANTS_TO_OTHERS = """
+select distinct kind, name, quote_ident(rolname) from (
+    select 'table', oid::regclass::text, relowner, relacl from pg_class
+    where relnamespace = current_schema()::regnamespace
+    union all
+    select 'function', oid::regprocedure::text, proowner, proacl from pg_proc
+    where pronamespace = current_schema()::regnamespace
+    union all
+    select 'schema', quote_ident(nspname), nspowner, nspacl from pg_namespace where nspname = current_schema()
+) as things (kind, name, owner, acl), aclexplode(acl), pg_roles
+where pg_roles.oid = grantee and rolname like 'gatehouse\\_app%' and rolname <> {name}
+and pg_has_role(current_user, owner, 'usage')
+"""
+
+_STRANGERS = """
+select string_agg(quote_ident(rolname), ', ' order by rolname)
+from pg_auth_members join pg_roles on pg_roles.oid = member
+where roleid = (select oid from pg_roles where rolname = :name)
+and not rolsuper and not pg_has_role(member, current_user, 'member')
+"""
+"""Who else may work as the role; not counted are those who may do everything with our tables anyway."""
+
+_HAS_OURS = "select has_table_privilege(:name, to_regclass('ledger'), 'insert')"
+
 
 def name_in(database: str) -> str:
     """The role's name in the database of this name."""
@@ -45,17 +69,33 @@ def assume(*, for_transaction: bool) -> str:
     return _ASSUME.format(local="true" if for_transaction else "false", name=NAME)
 
 
+def is_assumed(connection: Connection) -> bool:
+    """Whether the application would work as the role here; else it works as whoever connects."""
+    return connection.scalar(text(assume(for_transaction=True))) is not None
+
+
 def grant(connection: Connection) -> str | None:
     """Make the role where there is none, let the current user work as it, and give it its rights on our tables.
 
-    Where that is not allowed nothing is done, and what is returned says what an administrator would run.
+    Where that is not allowed, or would let others in, the role gets nothing, and what is returned says what an
+    administrator would run.
     """
     # Those who migrate at once would trip over each other's changes of the same privileges.
     connection.execute(text(f"select pg_advisory_xact_lock({MIGRATION_LOCK})"))
     user = connection.scalar(text("select quote_ident(current_user)"))
     role = connection.scalar(text(f"select {NAME}"))
+    schema = connection.scalar(text("select quote_ident(current_schema())"))
+    _take_back(connection)
+    exists = connection.scalar(text("select true from pg_roles where rolname = :name"), {"name": role})
+    # The name can be guessed, so somebody may have made the role to be in it. Later it is for administrators to say.
+    if exists and not connection.scalar(text(_HAS_OURS), {"name": role}):
+        strangers = connection.scalar(text(_STRANGERS), {"name": role})
+        if strangers:
+            return (
+                f"The role {role} was there before, and others may work as it: {strangers}. Have an administrator run: "
+                f"revoke {role} from {strangers}; then migrate again."
+            )
     if not _try(connection, f"set local role {role}"):
-        exists = connection.scalar(text("select true from pg_roles where rolname = :name"), {"name": role})
         if not exists:
             _try(connection, f"create role {role} nologin")
         _try(connection, f"grant {role} to {user}")
@@ -65,7 +105,6 @@ def grant(connection: Connection) -> str | None:
             f"create role {role} nologin; grant {role} to {user}; then migrate again."
         )
     connection.execute(text("reset role"))
-    schema = connection.scalar(text("select quote_ident(current_schema())"))
     connection.execute(text(f"grant usage on schema {schema} to {role}"))
     for table in (*Base.metadata.tables, "alembic_version"):
         if connection.scalar(text("select to_regclass(:table)"), {"table": table}):
@@ -73,6 +112,14 @@ def grant(connection: Connection) -> str | None:
             rights = _RIGHTS.get(table, "select, insert, update, delete")
             connection.execute(text(f"grant {rights} on {table} to {role}"))
     return None
+
+
+def _take_back(connection: Connection) -> None:
+    """Undo what a dump or copy of another database brought along: the rights of its role, and what `-x` leaves out."""
+    for kind, name, other in connection.execute(text(_GRANTS_TO_OTHERS.format(name=NAME))).all():
+        connection.execute(text(f"revoke all on {kind} {name} from {other}"))
+    if connection.scalar(text("select to_regprocedure('move_counter()')")):
+        connection.execute(text("revoke execute on function move_counter() from public"))
 
 
 def _try(connection: Connection, statement: str) -> bool:

@@ -162,13 +162,22 @@ def _engine(connect: dict[str, Any], *, pooled_by_others: bool, schema: str | No
         # An error must not carry the values of a statement into a log.
         hide_parameters=True,
     )
+    warned = False
+
+    def warn_of_owner(assumed: object) -> None:
+        """Once per process: a database that was renamed or copied has no role yet, and works all the same."""
+        nonlocal warned
+        if assumed is None and not warned:
+            warned = True
+            _log.warning("database.works_as_owner", remedy="gatehouse migrate")
+
     if pooled_by_others:
 
         @event.listens_for(engine.sync_engine, "begin")
         def prepare_transaction(connection: Any) -> None:
             for name, value in _bounds(schema).items():
                 connection.exec_driver_sql(f"set local {name} = '{value}'")
-            connection.exec_driver_sql(roles.assume(for_transaction=True))
+            warn_of_owner(connection.exec_driver_sql(roles.assume(for_transaction=True)).first())
 
     else:
 
@@ -176,6 +185,7 @@ def _engine(connect: dict[str, Any], *, pooled_by_others: bool, schema: str | No
         def prepare_connection(connection: Any, _record: object) -> None:
             cursor = connection.cursor()
             cursor.execute(roles.assume(for_transaction=False))
+            warn_of_owner(cursor.fetchone())
             cursor.close()
             connection.commit()
 
