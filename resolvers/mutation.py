@@ -34,7 +34,7 @@ WRITES_AT_ONCE = 3
 _TURNS = Turns(WRITES_AT_ONCE)
 
 _Effect = Callable[..., Awaitable[Payload | Refused]]
-_Prepare = Callable[[Any, Faults], Awaitable[Any]]
+_Prepare = Callable[[Actor, Any, Faults], Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,9 @@ def mutation(
     the idempotency look-up, the guards `within_tier`, the effect and its record. An effect that raises leaves nothing
     behind; one that returns `Refused` leaves its evidence.
 
-    `prepare` is for the part of a check that takes its time, such as reading a file: it runs before the transaction,
-    adds its faults to those of the input, and what it returns is `work.prepared`.
+    `prepare` is for the part of a check that takes its time, such as reading a file (`resolvers.reading`): it runs
+    before the transaction and only for an input without faults so far, adds those it finds, and what it returns is
+    `work.prepared`.
     """
     gates = [guard.feature for guard in guards if issubclass(guard, WithinTier)]
     first = [guard for guard in guards if not issubclass(guard, WithinTier)]
@@ -75,7 +76,7 @@ def mutation(
             actor = await info.context.caller.actor()
             with collect_faults() as faults:
                 input.find_faults(faults)
-                prepared = await prepare(input, faults) if prepare else None
+                prepared = await prepare(actor, input, faults) if prepare and not faults.found else None
             attempt = _Attempt(effect.__name__, input, actor, info.context.services, payload_type, prepared)
 
             async def take_effect(work: Work) -> Payload | Refused:

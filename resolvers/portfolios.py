@@ -1,16 +1,16 @@
 """Queries and mutations of portfolios and their positions."""
 
-import asyncio
-
 import strawberry
 
 import domain
 from auth.permissions import HasValidatedInvite, IsAuthenticated, IsSession, has_scope, within_tier
 from db import queries
 from domain import portfolios_csv
+from domain.actor import Actor
 from domain.portfolios_csv import Parsed
 from errors import Faults
 from resolvers.mutation import Work, mutation
+from resolvers.reading import read
 from schema.context import Info
 from schema.pagination import After, Before, Connection, First, Last, Page, connect
 from schema.portfolios import (
@@ -41,14 +41,8 @@ class PortfoliosQuery:
         return connect(Portfolio, page.of(queries.portfolios.PORTFOLIOS_OF_USER), actor.user_id)
 
 
-_READING = asyncio.Semaphore(2)
-"""Files that are read at the same time: each keeps a processor busy."""
-
-
-async def _read_file(input: ImportPositionsInput, faults: Faults) -> Parsed:
-    # In a thread: a large file takes tenths of a second, in which others want to be served.
-    async with _READING:
-        parsed = await asyncio.to_thread(portfolios_csv.parse, input.csv)
+async def _read_file(actor: Actor, input: ImportPositionsInput, faults: Faults) -> Parsed:
+    parsed = await read(actor.user_id, portfolios_csv.parse, input.csv)
     faults.found.extend(parsed.faults)
     return parsed
 
