@@ -1,6 +1,5 @@
 """Queries and mutations of scans and their findings."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,9 +8,11 @@ import strawberry
 import domain
 from auth.permissions import HasValidatedInvite, IsAuthenticated, IsSession, has_scope, within_tier
 from domain import scans_report
+from domain.actor import Actor
 from domain.scans_results import NewFinding, NewScan
 from errors import Faults
 from resolvers.mutation import Work, mutation
+from resolvers.reading import read
 from schema.context import Info
 from schema.pagination import After, Before, Connection, First, Last, Page
 from schema.scans import CreateScanPayload, DeleteScanPayload, Scan, connect_scans
@@ -47,15 +48,12 @@ class _Read:
     digests: Sequence[bytes | None]
 
 
-async def _read(input: CreateScanInput, faults: Faults) -> _Read | None:
-    """In a thread: a large report takes tenths of a second, in which others want to be served."""
-    if faults.found:
-        return None
+async def _read(actor: Actor, input: CreateScanInput, faults: Faults) -> _Read:
     if input.report is None:
         found = [NewFinding(**vars(one)) for one in input.findings or ()]
         told = domain.scans.told_apart([NewScan(**input.told, findings=found)], **input.said)
         return _Read(told, [None])
-    report = await asyncio.to_thread(scans_report.read, input.report)
+    report = await read(actor.user_id, scans_report.read, input.report)
     faults.found.extend(report.faults)
     scans = domain.scans.told_apart(report.scans, **input.said)
     return _Read(scans, [None] * len(scans) if input.again else domain.scans.digests(input.report, scans))

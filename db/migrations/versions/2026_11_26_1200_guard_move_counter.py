@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "2026_11_26_1200"
-down_revision = "2026_11_20_1902"
+down_revision = "2026_11_26_1100"
 
 # Postgres has no `oid <> regclass`. One that somebody makes in this schema would fit better than a conversion, and
 # run as the owner of the tables; so the operator and its types are spelled out. The rest is as it was.
