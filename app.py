@@ -33,6 +33,7 @@ from integrations.clerk import ClerkApi
 from integrations.llm import Llm
 from integrations.llm_terms import NO_KEY, Endpoint
 from middleware import RequestLog, not_served
+from resolvers.bodies import MB, Bodies, Bounds
 from resolvers.composing import composer
 from resolvers.endpoint import GraphQLEndpoint
 from resolvers.graphiql import graphiql_page
@@ -148,6 +149,8 @@ def _routes(settings: Settings, parts: _Parts) -> list[BaseRoute]:
         ),
         context_of,
         graphiql_html=graphiql_page() if settings.graphiql else None,
+        sender_of=lambda context: context.caller.bearer,
+        bodies=Bodies(Bounds(largest=settings.max_body_mb * MB)),
     )
     issuer = settings.clerk_issuer_url or (ISSUERS["clerk"] if parts.local else None)
     clerk = ClerkWebhook(parts.database, secrets=settings.webhook_secrets, issuer=issuer, terms=parts.terms)

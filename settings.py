@@ -44,6 +44,7 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = None
     database_direct_url: SecretStr | None = None
     port: int = Field(8000, ge=1, le=65535)
+    max_body_mb: int = Field(25, ge=1, le=100)
     allowed_origins: CommaList = ()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

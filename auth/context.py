@@ -2,7 +2,7 @@
 
 import asyncio
 import hmac
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -117,6 +117,17 @@ class Caller:
         self._stale = False
         self._user_id: UUID | None = None
         self._lock = asyncio.Lock()
+
+    @property
+    def bearer(self) -> Hashable | None:
+        """Whose credential it is, without asking the database; None for nobody. All keys of an account are one."""
+        match self._proof:
+            case VerifiedToken(issuer=issuer, subject=subject):
+                return issuer, subject
+            case KeyHolder(owner):
+                return UUID(bytes=owner.id.bytes)
+            case proof:
+                return proof
 
     async def actor(self) -> Actor:
         """The account in good standing; `Unauthenticated` for nobody, `AccountDisabled` for one that is shut out."""

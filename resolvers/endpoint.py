@@ -2,7 +2,8 @@
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -11,13 +12,15 @@ import structlog
 from graphql import OperationType
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from engine import Answer, Engine, Executed, GraphQLRequest, Reason, Refused
 from errors import AppError, InvalidCredential, ServiceUnavailable
 from resolvers import rendering
+from resolvers.bodies import Bodies
 from resolvers.negotiation import GRAPHQL_JSON, HTML, JSON, MAX_HEADER, preferred
-from resolvers.request import BadRequest, MethodNotAllowed, NotAcceptable, read_request
+from resolvers.refusals import BadRequest, MethodNotAllowed, NotAcceptable
+from resolvers.request import of_body, of_query, require_json
 
 _log = structlog.get_logger(__name__)
 
@@ -25,6 +28,8 @@ MakeContext = Callable[[Request], Awaitable[object]]
 
 _OPERATIONS = {"GET": (OperationType.QUERY,), "POST": (OperationType.QUERY, OperationType.MUTATION)}
 _CLIENT_LEFT = 499  # nobody reads it; the log does
+# Seconds. A body may take minutes, in which a key is revoked.
+_JUDGED_FOR = 1.0
 # An answer is for one caller and one Accept; a page that holds tokens is nobody's frame.
 _HEADERS = {"Cache-Control": "no-store", "Vary": "Accept"}
 _PAGE_HEADERS = {**_HEADERS, "Content-Security-Policy": "frame-ancestors 'none'"}
@@ -33,10 +38,10 @@ _PAGE_HEADERS = {**_HEADERS, "Content-Security-Policy": "frame-ancestors 'none'"
 class GraphQLEndpoint:
     """The ASGI application at /graphql.
 
-    `make_context` says who asks and may refuse the whole request with an `AppError`. `max_body` is in bytes, with room
-    for a file of ten thousand rows. `timeout` bounds context and execution, `body_timeout` the reading of the body,
-    both in seconds. What runs too long, or for a caller who has left, is cancelled and waited for; mutations as well:
-    their transaction rolls back, and the idempotency key makes the retry safe.
+    `make_context` says who asks and may refuse the whole request with an `AppError`, before anything of its body is
+    read. `sender_of` says whose body it is, by which `bodies` bounds what somebody may send; None is nobody. `timeout`
+    bounds context and execution, each in seconds. What runs too long, or for a caller who has left, is cancelled and
+    waited for; mutations as well: their transaction rolls back, and the idempotency key makes the retry safe.
     """
 
     def __init__(
@@ -45,21 +50,32 @@ class GraphQLEndpoint:
         make_context: MakeContext,
         *,
         graphiql_html: str | None = None,
-        max_body: int = 4 * 1024 * 1024,
+        sender_of: Callable[[Any], Hashable | None] = lambda _context: None,
+        bodies: Bodies | None = None,
         timeout: float = 30,
-        body_timeout: float = 10,
     ) -> None:
         self._engine = engine
         self._make_context = make_context
         self._graphiql_html = graphiql_html
-        self._max_body = max_body
+        self._sender_of = sender_of
+        self._bodies = bodies or Bodies()
         self._timeout = timeout
-        self._body_timeout = body_timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
+        unread = True
+
+        async def receive_noting_the_end() -> Message:
+            nonlocal unread
+            message = await receive()
+            unread = unread and message.get("more_body", False)
+            return message
+
+        request = Request(scope, receive_noting_the_end)
         response = await self._respond(request, _request_id(request))
-        await response(scope, receive, send)
+        if unread:
+            await self._bodies.answer_early(response, request, send)
+        else:
+            await response(scope, receive, send)
 
     async def _respond(self, request: Request, request_id: str) -> Response:
         media_type = JSON
@@ -67,8 +83,7 @@ class GraphQLEndpoint:
             media_type = self._media_type(request)
             if media_type == HTML:
                 return HTMLResponse(self._graphiql_html, headers=_PAGE_HEADERS)
-            asked = await read_request(request, max_body=self._max_body, timeout=self._body_timeout)
-            answer = await self._answer(request, asked)
+            answer = await (self._answer_query(request) if request.method == "GET" else self._answer_body(request))
             return _response(answer, media_type, request_id, is_get=request.method == "GET")
         except ClientDisconnect:
             return Response(status_code=_CLIENT_LEFT)
@@ -87,24 +102,46 @@ class GraphQLEndpoint:
             raise NotAcceptable(f"Accept {GRAPHQL_JSON} or {JSON}, in at most {MAX_HEADER} characters.")
         return chosen
 
-    async def _answer(self, request: Request, asked: GraphQLRequest) -> Answer:
-        """Execute for as long as time and the caller's patience last."""
+    async def _answer_query(self, request: Request) -> Answer:
+        context = await self._context(request, may_watch=True)
+        return await self._execute(request, of_query(request.scope["query_string"]), context)
+
+    async def _answer_body(self, request: Request) -> Answer:
+        require_json(request)
+        now = asyncio.get_running_loop().time
+        context, judged = await self._context(request), now()
+        async with self._bodies.received(request, self._sender_of(context)) as body:
+            if now() - judged > _JUDGED_FOR:
+                context = await self._context(request)
+            return await self._execute(request, await of_body(body), context)
+
+    async def _context(self, request: Request, *, may_watch: bool = False) -> object:
+        async with self._in_time(request, may_watch=may_watch):
+            return await self._make_context(request)
+
+    async def _execute(self, request: Request, asked: GraphQLRequest, context: object) -> Answer:
+        async with self._in_time(request, operation=asked.operation_name or ""):
+            return await self._engine.execute(asked, context, operations=_OPERATIONS[request.method])
+
+    @asynccontextmanager
+    async def _in_time(self, request: Request, *, may_watch: bool = True, operation: str = "") -> AsyncIterator[None]:
+        """Go on while time and the caller's patience last. To watch for who leaves takes what is left of a body."""
         deadline = asyncio.timeout(self._timeout)
-        watch = asyncio.create_task(_expire_on_disconnect(request.receive, deadline))
+        watch = asyncio.create_task(_expire_on_disconnect(request.receive, deadline)) if may_watch else None
         try:
             async with deadline:
-                context = await self._make_context(request)
-                return await self._engine.execute(asked, context, operations=_OPERATIONS[request.method])
+                yield
         except TimeoutError:
             if not deadline.expired():
                 raise
-            if watch.done():
+            if watch is not None and watch.done():
                 raise ClientDisconnect from None
-            _log.warning("execution.timed_out", operation=(asked.operation_name or "")[:100], seconds=self._timeout)
+            _log.warning("execution.timed_out", operation=operation[:100], seconds=self._timeout)
             raise ServiceUnavailable(f"The answer took longer than {self._timeout:g} seconds.") from None
         finally:
-            watch.cancel()
-            await asyncio.gather(watch, return_exceptions=True)
+            if watch is not None:
+                watch.cancel()
+                await asyncio.gather(watch, return_exceptions=True)
 
 
 async def _expire_on_disconnect(receive: Receive, deadline: asyncio.Timeout) -> None:

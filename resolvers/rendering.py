@@ -83,11 +83,7 @@ def mask(error: Exception, request_id: str) -> AppError:
 
 def retry_after(rendered: Sequence[Mapping[str, Any]]) -> int | None:
     """The longest wait that the errors ask for, in seconds; None where none does."""
-    waits = [
-        error["extensions"]["retryAfter"]
-        for error in rendered
-        if error["extensions"]["code"] == errors.RateLimited.code
-    ]
+    waits = [error["extensions"]["retryAfter"] for error in rendered if "retryAfter" in error["extensions"]]
     return max(waits, default=None)
 
 

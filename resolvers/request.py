@@ -3,99 +3,54 @@
 import asyncio
 import json
 import re
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Iterator, Mapping
+from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
 from starlette.requests import Request
 
 from engine import GraphQLRequest, unstorable_strings
-from errors import BadUserInput, collect_faults
+from errors import collect_faults
 from resolvers.negotiation import is_json
+from resolvers.refusals import BadRequest, BodyTooLarge, UnsupportedMediaType
 
 _PARAMETERS = ("query", "operationName", "variables", "extensions")
 _MAX_QUERY_FIELDS = 100
 # A file in a string may be large. What is not in strings is not data but structure, which costs far more to read.
 _MAX_STRUCTURE = 1024 * 1024
-# One that does not end goes to the end of the text: to look for its end from each of its quotes would take for ever.
-_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?+(\s*+:)?', re.DOTALL)
+_MAX_VALUES = 50_000
+_LARGE = 1024 * 1024
+_PIECE = 256 * 1024
+_PARSING = asyncio.Semaphore(1)
+_CONTAINERS = (dict, list)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-class BadRequest(BadUserInput):
-    """The HTTP request is not one that carries a GraphQL request; nothing was run."""
-
-    headers: ClassVar[Mapping[str, str]] = {}
-
-
-class MethodNotAllowed(BadRequest):
-    """Only GET and POST are served."""
-
-    status = 405
-    headers: ClassVar[Mapping[str, str]] = {"Allow": "GET, POST"}
-
-
-class NotAcceptable(BadRequest):
-    """The caller accepts no media type that can be served."""
-
-    status = 406
-
-
-class BodyTooSlow(BadRequest):
-    """The body did not come in time."""
-
-    status = 408
-    headers: ClassVar[Mapping[str, str]] = {"Connection": "close"}
-
-
-class BodyTooLarge(BadRequest):
-    """The body is larger than allowed."""
-
-    status = 413
-    headers: ClassVar[Mapping[str, str]] = {"Connection": "close"}
-
-
-class UnsupportedMediaType(BadRequest):
-    """The body is not plain JSON in UTF-8.
-
-    Text, forms and multipart stay refused for good: browsers send them to any site without a preflight, so serving
-    them would let every web page act for its visitor.
-    """
-
-    status = 415
-
-
-async def read_request(request: Request, *, max_body: int, timeout: float) -> GraphQLRequest:
-    """The GraphQL request in a GET or POST. `max_body` is in bytes, `timeout` for the body in seconds.
-
-    Raises a `BadRequest` or `BadUserInput`, and Starlette's `ClientDisconnect`.
-    """
-    if request.method == "GET":
-        return _graphql_request(_from_query(request.scope["query_string"]))
+def require_json(request: Request) -> None:
+    """Refuse a body that is not plain JSON, before anything of it is read."""
     if not is_json(request.headers.getlist("content-type")):
         raise UnsupportedMediaType("Send the request as application/json in UTF-8.")
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise UnsupportedMediaType("Send the body as it is, without a Content-Encoding.")
-    return _graphql_request(_json_object(await _read_body(request, max_body, timeout), "The body"))
 
 
-async def _read_body(request: Request, max_body: int, timeout: float) -> bytes:
-    too_large = BodyTooLarge(f"The body is larger than {max_body} bytes.")
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and (len(announced) > 18 or int(announced) > max_body):
-        raise too_large
-    chunks, size = [], 0
+def of_query(query: bytes) -> GraphQLRequest:
+    """The GraphQL request in the query of a URL; `BadRequest` or `BadUserInput` where there is none."""
+    return _graphql_request(_from_query(query))
+
+
+async def of_body(body: bytearray) -> GraphQLRequest:
+    """The GraphQL request in a body, which is cleared; `BadRequest` or `BadUserInput` where there is none."""
+    # What takes a tenth of a second is done in a thread, and in one at a time: each needs the size of the body again.
+    large = len(body) > _LARGE
     try:
-        async with asyncio.timeout(timeout):
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size > max_body:
-                    raise too_large
-                chunks.append(chunk)
-    except TimeoutError:
-        raise BodyTooSlow(f"The body did not come within {timeout:g} seconds.") from None
-    return b"".join(chunks)
+        if not large:
+            return _graphql_request(_json_object(body, "The body"))
+        async with _PARSING:
+            return _graphql_request(await asyncio.to_thread(_json_object, body, "The body"))
+    finally:
+        body.clear()
 
 
 def _from_query(query: bytes) -> dict[str, Any]:
@@ -119,10 +74,8 @@ def _from_query(query: bytes) -> dict[str, Any]:
     return given
 
 
-def _json_object(raw: bytes, what: str) -> dict[str, Any]:
-    names, structure = _measure(raw)
-    if structure > _MAX_STRUCTURE:
-        raise BodyTooLarge(f"{what} is larger than {_MAX_STRUCTURE} bytes without its strings.")
+def _json_object(raw: bytes | bytearray, what: str) -> dict[str, Any]:
+    structure = _structure(raw, what)
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
@@ -130,19 +83,46 @@ def _json_object(raw: bytes, what: str) -> dict[str, Any]:
         raise BadRequest(f"{what} is not JSON: {error.msg}.") from None
     if not isinstance(value, dict):
         raise BadRequest(f"{what} is not a JSON object.")
-    # Which of two members with one name counts differs between parsers, so a proxy may have judged the other one.
-    if names != _count_members(value):
+    # Outside of strings, a colon stands behind the name of a member and nowhere else. Which of two members with one
+    # name counts differs between parsers, so a proxy may have judged the other one.
+    if structure.count(b":") != _count_members(value):
         raise BadRequest(f"{what} has two members of one name in an object.")
     return value
 
 
-def _measure(raw: bytes) -> tuple[int, int]:
-    """How many names of members there are, and how many bytes outside of strings."""
-    names, structure = 0, len(raw)
-    for string in _STRING.finditer(raw):
-        names += string[1] is not None
-        structure -= string.end() - string.start()
-    return names, structure
+def _structure(raw: bytes | bytearray, what: str) -> bytes:
+    """What stands outside of strings, refused when it is too much."""
+    found: list[bytes] = []
+    size, quotes, inside = 0, 0, False
+    too_many = BodyTooLarge(f"{what} has more than {_MAX_VALUES} values; send less at once, or a file in one string.")
+    for piece in _pieces(raw):
+        parts = piece.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')
+        found.append(b"".join(parts[inside::2]))
+        size += len(found[-1])
+        quotes += len(parts) - 1
+        inside ^= len(parts) % 2 == 0
+        if size > _MAX_STRUCTURE:
+            raise BodyTooLarge(f"{what} is larger than {_MAX_STRUCTURE} bytes without its strings.")
+        if quotes > 4 * _MAX_VALUES + 4:  # each value may have a name
+            raise too_many
+    structure = b"".join(found)
+    if sum(structure.count(sign) for sign in (b",", b"[", b"{")) > _MAX_VALUES:
+        raise too_many
+    return structure
+
+
+def _pieces(raw: bytes | bytearray) -> Iterator[bytes | bytearray]:
+    """The text in pieces, none of which ends between a backslash and what it escapes.
+
+    While one is searched nothing else runs, be it in a thread, so that the whole text would be too much at once.
+    """
+    at = 0
+    while at < len(raw):
+        piece = raw[at : at + _PIECE]
+        if (len(piece) - len(piece.rstrip(b"\\"))) % 2:
+            piece = raw[at : at + _PIECE + 1]
+        yield piece
+        at += len(piece)
 
 
 def _count_members(value: dict[str, Any]) -> int:
@@ -153,13 +133,13 @@ def _count_members(value: dict[str, Any]) -> int:
         if isinstance(item, dict):
             count += len(item)
             item = item.values()
-        pending.extend(part for part in item if isinstance(part, dict | list))
+        pending += [part for part in item if isinstance(part, _CONTAINERS)]
     return count
 
 
-def _refuse_surrogates(raw: bytes) -> None:
+def _refuse_surrogates(raw: bytes | bytearray) -> None:
     """Name the strings with lone surrogates, which orjson refuses without a word on where they are."""
-    if not _SURROGATE.search(raw):
+    if len(raw) > _LARGE or not _SURROGATE.search(raw):
         return
     try:
         value = json.loads(raw)

@@ -1,10 +1,9 @@
 """Turns: how much one account may have under way at once. What it does in its turn is not known here."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from uuid import UUID
 
 
 @dataclass(slots=True)
@@ -22,10 +21,15 @@ class Turns:
 
     def __init__(self, at_once: int) -> None:
         self._at_once = at_once
-        self._queues: dict[UUID, _Queue] = {}
+        self._queues: dict[Hashable, _Queue] = {}
+
+    def waiting(self, account: Hashable) -> int:
+        """How many of this account wait for their turn."""
+        queue = self._queues.get(account)
+        return max(queue.users - self._at_once, 0) if queue else 0
 
     @asynccontextmanager
-    async def of(self, account: UUID) -> AsyncIterator[None]:
+    async def of(self, account: Hashable) -> AsyncIterator[None]:
         """One turn of this account."""
         queue = self._queues.setdefault(account, _Queue(asyncio.Semaphore(self._at_once)))
         queue.users += 1

@@ -75,6 +75,9 @@ def test_a_wrong_value_is_one_line_with_the_variable(monkeypatch: pytest.MonkeyP
     ("change", "named"),
     [
         ({"DATABASE_URL": ""}, "DATABASE_URL"),
+        ({"MAX_BODY_MB": "0"}, "MAX_BODY_MB"),
+        ({"MAX_BODY_MB": "101"}, "MAX_BODY_MB"),
+        ({"MAX_BODY_MB": "25MB"}, "MAX_BODY_MB"),
         ({"CLERK_DOMAIN": ""}, "CLERK_DOMAIN"),
         ({"CLERK_WEBHOOK_SECRET": ""}, "CLERK_WEBHOOK_SECRET"),
         ({"DEV_ISSUER_ENABLED": "true"}, "DEV_ISSUER_ENABLED"),
@@ -129,7 +132,7 @@ def test_no_secret_shows_in_repr_or_error(monkeypatch: pytest.MonkeyPatch) -> No
         ({"CLERK_WEBHOOK_SECRET": f"{SECRET_A}, {SECRET_B}"}, {"webhook_secrets": (SECRET_A, SECRET_B)}),
         ({"LOG_LEVEL": "WARNING"}, {"log_level": "warning"}),
         ({"DATABASE_URL": ""}, {"database_url": None}),
-        ({}, {"environment": "development", "local_issuer": True, "graphiql": True, "port": 8000}),
+        ({}, {"environment": "development", "local_issuer": True, "graphiql": True, "port": 8000, "max_body_mb": 25}),
     ],
 )
 def test_values_are_read_as_people_write_them(

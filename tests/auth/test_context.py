@@ -372,3 +372,21 @@ async def test_an_address_without_a_word_on_its_verification_waits_for_one(
     assert (await owner(rows, subject)).email_verified
     assert (await gql(bearing(token), ME)).data["me"]["email"] == address
     assert (await owner(rows, subject)).email_verified
+
+
+async def test_whose_credential_it_is_needs_no_account(
+    database: Database, issuer: LocalIssuer, make: People, statements: list[str]
+) -> None:
+    services = authenticator(database, issuer)
+    person, other = await make.person(), await make.person()
+    keys = [await make.key(person, "account:read") for _ in range(2)]
+    statements.clear()
+    fresh = {"Authorization": f"Bearer {make.token(make.subject())}"}
+    bearers = [
+        (await asking(services, who)).bearer for who in ({}, fresh, person.headers, person.headers, other.headers)
+    ]
+    assert statements == []
+    assert bearers[0] is None
+    assert len(set(bearers)) == 4
+    assert bearers[2] == bearers[3]
+    assert [(await asking(services, key.headers)).bearer for key in keys] == [person.user_id] * 2

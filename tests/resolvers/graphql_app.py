@@ -145,6 +145,7 @@ def make_app(
     async def context_of(_request: Request) -> Probe:
         return probe
 
+    options.setdefault("sender_of", lambda _context: "somebody")
     endpoint = GraphQLEndpoint(Engine(schema), make_context or context_of, **options)
     return Starlette(routes=[Route("/graphql", endpoint)])
 

@@ -1,6 +1,8 @@
 """Callers who are slow, leave, or ask for what takes too long: over a real connection, with nothing left running."""
 
 import asyncio
+import contextlib
+import http.client
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -11,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from structlog.testing import capture_logs
 
+from resolvers.bodies import Bodies, Bounds
 from tests.resolvers.graphql_app import Probe, client_of, make_app, served
 
 SLOW = '{"query": "{ a: slow b: slow hello }"}'
@@ -79,18 +82,30 @@ async def test_a_caller_who_leaves_stops_the_work(probe: Probe, body: str, logge
     assert logged == []  # no timeout and no failure
 
 
-async def test_a_caller_who_leaves_during_the_sign_in_stops_it_too(probe: Probe) -> None:
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_for_a_caller_who_leaves_during_the_sign_in_nothing_runs(probe: Probe, method: str) -> None:
+    """By POST it shows when the body is asked for, which it is after the sign-in."""
+    signed_in = asyncio.Event()
+
     async def sign_in(_request: Request) -> Probe:
-        await probe.wait(30)
+        if method == "GET":
+            await probe.wait(30)
+        else:
+            probe.began.set()
+            await signed_in.wait()
         return probe
 
+    sent = post_of(SLOW_MUTATION) if method == "POST" else b"GET /graphql?query={hello} HTTP/1.1\r\nHost: h\r\n\r\n"
     async with served(make_app(probe, sign_in)) as port:
         _reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(post_of(SLOW))
+        writer.write(sent)
         await asyncio.wait_for(probe.began.wait(), 5)
         writer.close()
         await writer.wait_closed()
-        await until(lambda: probe.cancelled == 1)
+        await asyncio.sleep(0.05)
+        signed_in.set()
+        await until(lambda: method == "POST" or probe.cancelled == 1)
+    assert probe.effects == 0
 
 
 @pytest.mark.parametrize("body", [SLOW, SLOW_MUTATION])
@@ -116,14 +131,16 @@ async def test_a_timeout_inside_a_resolver_is_not_the_requests(probe: Probe) -> 
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for(probe: Probe) -> None:
-    head, body = await talk(make_app(probe, body_timeout=0.05), post_of('{"query":', length=100))
+    head, body = await talk(
+        make_app(probe, bodies=Bodies(Bounds(silence=0.05, linger=0.05))), post_of('{"query":', length=100)
+    )
     assert head.startswith("HTTP/1.1 408")
     assert body["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
     assert probe.started == 0
 
 
 async def test_a_body_that_drips_is_not_waited_for_either(probe: Probe) -> None:
-    async with served(make_app(probe, body_timeout=0.1)) as port:
+    async with served(make_app(probe, bodies=Bodies(Bounds(silence=0.1, linger=0.05)))) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(post_of("{", length=100_000))
 
@@ -140,15 +157,34 @@ async def test_a_body_that_drips_is_not_waited_for_either(probe: Probe) -> None:
     assert head.startswith(b"HTTP/1.1 408")
 
 
-async def test_a_body_larger_than_announced_or_allowed_is_cut_off(probe: Probe) -> None:
-    head, _body = await talk(make_app(probe, max_body=100), post_of("", length=101))
-    assert head.startswith("HTTP/1.1 413")
-    assert "connection: close" in head.lower()
-    chunked = (
-        b"POST /graphql HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
-    )
-    head, _body = await talk(make_app(probe, max_body=100), chunked + b"65\r\n" + b" " * 101 + b"\r\n")
-    assert head.startswith("HTTP/1.1 413")
+@pytest.mark.parametrize("connection", ["close", "keep-alive"])
+async def test_the_answer_to_a_body_that_is_too_large_reaches_a_caller_who_sends_all_of_it_first(
+    probe: Probe, connection: str
+) -> None:
+    """Closing the connection under what still comes would reset it, and the answer would be lost."""
+    size = 20_000_000
+    body = {"query": "{ hello }", "more": "x" * size}
+    headers = {"Content-Type": "application/json", "Connection": connection}
+
+    def send(port: int) -> tuple[int, str]:
+        connected = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        with contextlib.closing(connected):
+            connected.request("POST", "/graphql", json.dumps(body), headers)
+            response = connected.getresponse()
+            return response.status, response.read().decode()
+
+    async with served(make_app(probe, bodies=Bodies(Bounds(largest=10_000_000)))) as port:
+        status, text = await asyncio.to_thread(send, port)
+    assert status == 413
+    assert "The body is larger than 9.53674 MB" in text
+
+
+async def test_a_body_that_never_ends_is_cut_off(probe: Probe) -> None:
+    bodies = Bodies(Bounds(largest=100, linger=0.05))
+    head = b"POST /graphql HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    for framing in (b"Content-Length: 101\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n65\r\n" + b" " * 101 + b"\r\n"):
+        answer, _body = await talk(make_app(probe, bodies=bodies), head + framing)
+        assert answer.startswith("HTTP/1.1 413")
 
 
 async def test_a_caller_who_leaves_before_the_body_came_is_nobodys_error(probe: Probe, logged: list[Any]) -> None:

@@ -313,6 +313,11 @@ async def test_others_are_served_meanwhile(imported: Import) -> None:
     assert turns > 10
 
 
+async def test_a_file_of_twenty_megabytes_is_read(imported: Import) -> None:
+    lines = (f"S{number},10,187.25,11/20/2026,{'x' * 10_000}" for number in range(2_000))
+    assert counts(await imported("\n".join([f"{HEADER},Unknown", *lines]), dryRun=True))[0] == 2_000
+
+
 async def test_a_body_that_is_too_large_is_refused_unread(client: httpx.AsyncClient) -> None:
     async def endless() -> AsyncIterator[bytes]:
         yield b'{"query": "'
@@ -325,7 +330,7 @@ async def test_a_body_that_is_too_large_is_refused_unread(client: httpx.AsyncCli
         await client.post("/graphql", content=endless(), headers=headers),
     ):
         assert response.status_code == 413
-        assert response.json()["errors"][0]["message"] == "The body is larger than 4194304 bytes."
+        assert response.json()["errors"][0]["message"].startswith("The body is larger than 1 MB, the most without a")
 
 
 DAY = date(2026, 11, 20)

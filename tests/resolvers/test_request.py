@@ -1,0 +1,63 @@
+"""The JSON of a request: what is outside of its strings is measured in pieces, and bounded before it is parsed."""
+
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from errors import BadUserInput
+from resolvers import request
+from resolvers.refusals import BodyTooLarge
+from resolvers.request import of_body
+
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(alphabet='ab"\\/\né🏃', max_size=12),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(alphabet='a"\\:,{', max_size=4), inner),
+    max_leaves=20,
+)
+
+
+@given(value=values, ascii_only=st.booleans(), piece=st.integers(min_value=1, max_value=40))
+def test_what_is_outside_of_strings_is_found_wherever_the_pieces_end(
+    value: object, ascii_only: bool, piece: int
+) -> None:
+    raw = json.dumps(value, ensure_ascii=ascii_only).encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(request, "_PIECE", piece)
+        assert request._structure(bytearray(raw), "The body") == _STRING.sub(b"", raw)
+
+
+@pytest.mark.parametrize("padding", [1, 2_000_000])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'["%b"]',
+        b'{"query": "%b',
+        b'{"query": "%b", "query": ""}',
+        b'{"query": "%b", "variables": {"a": 1, "\\u0061": 2}}',
+        b'{"query": "%b\\ud800"}',
+    ],
+)
+async def test_a_large_body_is_judged_as_a_small_one_and_let_go(body: bytes, padding: int) -> None:
+    raw = bytearray(body % (b"x" * padding))
+    with pytest.raises(BadUserInput):
+        await of_body(raw)
+    assert raw == b""
+
+
+@pytest.mark.parametrize("unit", [b"{},", b"[],", b"1,", b'"",', b'"",{"":""},'])
+async def test_more_values_than_are_taken_are_refused_unparsed(unit: bytes) -> None:
+    def body(count: int) -> bytearray:
+        return bytearray(b'{"query": "", "variables": {"a": [%b0]}}' % (unit * count))
+
+    assert len((await of_body(body(12_000))).variables["a"]) > 12_000
+    with pytest.raises(BodyTooLarge, match="more than 50000 values"):
+        await of_body(body(60_000))
+
+
+async def test_quotes_without_end_are_not_counted_to_the_end() -> None:
+    with pytest.raises(BodyTooLarge, match="more than 50000 values"):
+        await of_body(bytearray(b'"' * 1_000_000))
