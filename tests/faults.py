@@ -11,9 +11,11 @@ from typing import Any
 
 import asyncpg
 import pytest
+from sqlalchemy import literal_column, select
 from sqlalchemy.util import await_only
 
 from db.session import Database
+from db.statements import Prepared
 from tests.gql import Answer
 
 Request = Coroutine[Any, Any, Answer]
@@ -67,6 +69,7 @@ class Attempt:
         return self.reached == self.point
 
 
+_ANYTHING = Prepared(select(literal_column("1").label("one")))
 _UNDER_FAULT: ContextVar[Attempt | None] = ContextVar("_UNDER_FAULT", default=None)
 
 
@@ -105,6 +108,7 @@ class Saboteur:
     """Kills attempts. `admin` is a connection of its own, of a superuser."""
 
     def __init__(self, database: Database, admin: asyncpg.Connection) -> None:
+        self._database = database
         self._dialect: Any = database._engine.sync_engine.dialect
         self._admin = admin
 
@@ -124,6 +128,8 @@ class Saboteur:
 
     async def attempt(self, request: Request, fault: Fault, point: int) -> Attempt:
         """Make the request, kill it at its point, and wait until the server knows as well."""
+        # An attempt may have cost the pool for reads its connection; to connect anew would be more points than before.
+        await self._database.rows(_ANYTHING())
         attempt = Attempt(fault, point)
         await asyncio.create_task(attempt.run(request))
         await self._while("pid = any($1) and state <> 'idle'", list(attempt.backends))

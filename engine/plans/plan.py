@@ -50,13 +50,17 @@ class Plan:
         """
         run = Run(self._operation, root, context, variables=variables, extensions=extensions, max_fields=max_fields)
         data: dict[str, Any] | None = {}
+        whole = False
         try:
             for step in self._steps:
                 result = step(root, None, run)
                 data |= await result if type(result) is Coroutine else result
+            whole = not run.errors
         except GraphQLError as error:
             run.note(error, None)
             data = None
         finally:
             await run.settle()
+            if not whole:
+                run.close_unstarted()
         return Executed(data, run.errors or ())

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import inspect
 from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from types import CoroutineType
 from typing import Any
 
 from graphql import GraphQLError, GraphQLResolveInfoHelpers, located_error
@@ -22,6 +24,7 @@ class Run:
 
     __slots__ = (
         "_abandoned",
+        "_made",
         "_nulled",
         "_tasks",
         "context",
@@ -52,6 +55,7 @@ class Run:
         self.max_fields = max_fields
         self.fields_left = max_fields
         self.errors: list[GraphQLError] = []
+        self._made: list[Any] = []
         self._nulled: set[Place | None] = set()
         self._tasks: Futures = set()
         self._abandoned: Futures = set()
@@ -105,6 +109,17 @@ class Run:
         if started:
             self._tasks.update(started)
             self._abandoned.add(asyncio.gather(*started, return_exceptions=True))
+
+    def made(self, awaitable: Any) -> Any:
+        """Note what is to be awaited: where the run ends early, some of it may never be."""
+        self._made.append(awaitable)
+        return awaitable
+
+    def close_unstarted(self) -> None:
+        """Close the coroutines that nobody will start any more, or each would be warned of when it is collected."""
+        for one in self._made:
+            if isinstance(one, CoroutineType) and inspect.getcoroutinestate(one) == inspect.CORO_CREATED:
+                one.close()
 
     def helpers(self) -> GraphQLResolveInfoHelpers:
         """What `info.async_helpers` offers to resolvers."""

@@ -25,7 +25,7 @@ def offer(value: Any, slot: Slot, place: Place, run: Run, waiting: Waiting) -> A
 
 def wait(completed: Awaitable[Any], slot: Slot, place: Place, run: Run, waiting: Waiting) -> Any:
     """A coroutine for an object or list that waits for something in it."""
-    coroutine = finish(completed, slot, place, run)
+    coroutine = run.made(finish(completed, slot, place, run))
     waiting.append((place[1], coroutine))
     return coroutine
 
@@ -40,9 +40,9 @@ def fail(slot: Slot, place: Place, run: Run) -> None:
 def complete(value: Any, slot: Slot, place: Place, run: Run) -> Any:
     """The answer to any value, or a coroutine that leads to it."""
     if is_awaitable(value):
-        return _complete_later(value, slot, place, run)
+        return run.made(_complete_later(run.made(value), slot, place, run))
     completed = slot.complete(value, place, run)
-    return finish(completed, slot, place, run) if is_awaitable(completed) else completed
+    return run.made(finish(completed, slot, place, run)) if is_awaitable(completed) else completed
 
 
 async def finish(completed: Awaitable[Any], slot: Slot, place: Place, run: Run) -> Any:
@@ -53,8 +53,13 @@ async def finish(completed: Awaitable[Any], slot: Slot, place: Place, run: Run) 
         run.fail(error, slot, place)
 
 
-async def gathered(result: Any, waiting: Waiting, run: Run) -> Any:
-    """The object or list, once everything in it is there. What is alone is awaited here, without a task."""
+def gathered(result: Any, waiting: Waiting, run: Run) -> Any:
+    """A coroutine for the object or list, once everything in it is there."""
+    return run.made(_gathered(result, waiting, run))
+
+
+async def _gathered(result: Any, waiting: Waiting, run: Run) -> Any:
+    """What is alone is awaited here, without a task."""
     if len(waiting) == 1:
         ((key, awaitable),) = waiting
         result[key] = await awaitable
