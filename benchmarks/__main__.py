@@ -14,6 +14,7 @@ from rich.table import Table
 import logs
 from benchmarks.comparing import Line, Say
 from benchmarks.importing import importing
+from benchmarks.peers import __main__ as peers
 from benchmarks.scans import scans
 from benchmarks.spending import spending
 from benchmarks.statements import statements
@@ -29,7 +30,8 @@ MEASUREMENTS: dict[str, Callable[[World, Say], Awaitable[list[Line]]]] = {
     "usage": usage,
     "statements": statements,
 }
-USAGE = f"Usage: python -m benchmarks [--quick] [{'] ['.join(MEASUREMENTS)}]"
+PEERS = "peers"
+USAGE = f"Usage: python -m benchmarks [--quick] [{'] ['.join([*MEASUREMENTS, PEERS])}]"
 
 
 async def measure(world: World, names: Sequence[str], say: Say) -> list[Line]:
@@ -40,12 +42,19 @@ async def measure(world: World, names: Sequence[str], say: Say) -> list[Line]:
 
 def main(arguments: Sequence[str]) -> int:
     """Run those named, or all."""
-    names = [argument for argument in arguments if argument != "--quick"] or list(MEASUREMENTS)
-    if not set(names) <= MEASUREMENTS.keys():
+    quick = [argument for argument in arguments if argument == "--quick"]
+    names = [argument for argument in arguments if argument != "--quick"] or [*MEASUREMENTS, PEERS]
+    if not set(names) <= {*MEASUREMENTS, PEERS}:
         Console(stderr=True).print(USAGE, markup=False)
         return 2
+    own = [name for name in names if name != PEERS]
+    code = _measure_own(own, QUICK if quick else Sizes()) if own else 0
+    return code or (peers.main(quick) if PEERS in names else 0)
+
+
+def _measure_own(names: Sequence[str], sizes: Sizes) -> int:
+    """What is measured beside the bare way to the same thing."""
     logs.configure("error")
-    sizes = QUICK if "--quick" in arguments else Sizes()
     # As Ctrl-C does: what was started and made for this run goes with it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="gatehouse-bench-"))
