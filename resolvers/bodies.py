@@ -35,6 +35,8 @@ class Bounds:
     """Of one sender, for each of the two kinds."""
     quick_places: int = 4
     slow_places: int = 4
+    worked_on: int = 2
+    """Large bodies that are made into answers at the same time: each may take a dozen times its size."""
     wait: float = 60
     silence: float = 10
     rate: float = 200_000
@@ -46,11 +48,12 @@ class Bounds:
 class Bodies:
     """Reads bodies, and keeps them within bounds until they have been dealt with.
 
-    Memory: at most `quick_places + slow_places` large bodies, and per sender `small_at_once` small ones; those who wait
-    hold what the server has taken in of them, and no more. Who keeps whom waiting: a sender keeps only itself waiting
-    for a turn. Of the places, a body that comes slowly is out of the way within `quick + silence` when another waits:
-    on one of the slow places, or given up when those are taken. So with `n` other senders ahead, a place is there after
-    `n / quick_places` times that and the time for one answer, or else the answer after `wait` says when to come again.
+    Memory: at most `quick_places + slow_places` large bodies, of which `worked_on` are parsed, and per sender
+    `small_at_once` small ones; those who wait hold what the server has taken in of them, and no more. Who keeps whom
+    waiting: a sender keeps only itself waiting for a turn. Of the places, a body that comes slowly is out of the way
+    within `quick + silence` when another waits: on one of the slow places, or given up when those are taken. So with
+    `n` other senders ahead, a place is there after `n / quick_places` times that and `n / worked_on` times the time for
+    one answer. Who has waited for `wait` seconds, be it for a place or to be worked on, is told when to come again.
     """
 
     def __init__(self, bounds: Bounds | None = None) -> None:
@@ -58,6 +61,7 @@ class Bodies:
         self._small = Turns(self._bounds.small_at_once)
         self._large = Turns(self._bounds.large_at_once)
         self._places = _Places(self._bounds)
+        self._work = asyncio.Semaphore(self._bounds.worked_on)
 
     @asynccontextmanager
     async def received(self, request: Request, sender: Hashable | None) -> AsyncIterator[bytearray]:
@@ -78,7 +82,16 @@ class Bodies:
             whole = whole or await _receive(request.receive, body, bounds, until=limit, place=place)
             if not whole or len(body) > limit:
                 raise too_large
+            if place is not None:
+                await self._turn_to_work(held)
             yield body
+
+    async def _turn_to_work(self, held: AsyncExitStack) -> None:
+        try:
+            async with asyncio.timeout(self._bounds.wait):
+                await held.enter_async_context(self._work)
+        except TimeoutError:
+            raise _too_many() from None
 
     async def answer_early(self, response: Response, request: Request, send: Send) -> None:
         """Send the answer. What still comes of a body that was not read is taken in for a moment, and not looked at.

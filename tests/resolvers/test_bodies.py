@@ -244,6 +244,25 @@ async def test_a_place_is_kept_until_the_answer_is_made(app: Any) -> None:
     await asyncio.gather(slow.task, return_exceptions=True)
 
 
+async def test_few_of_those_that_have_come_are_worked_on_at_once() -> None:
+    app = app_with(Bounds(unqueued=100, small=1_000, largest=10_000, worked_on=1, wait=0.05))
+    slow = Call(app, LARGE, "ada")
+    slow.give(b'{"query": "{ slow }"}', more=False)
+    await settled()
+    waiting = Call(app, LARGE, "bob")
+    waiting.finish()
+    assert await waiting.answered() == "503 SERVICE_UNAVAILABLE"
+    assert waiting.headers["retry-after"] == "30"
+    small = Call(app, 500, "bob")
+    small.finish()
+    assert await small.answered() == "200 OK"
+    slow.leave()
+    assert (await slow.answered())[:3] == "499"
+    after = Call(app, LARGE, "bob")
+    after.finish()
+    assert await after.answered() == "200 OK"
+
+
 # --- How long
 
 
