@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, get_args, get_type_hints
@@ -34,7 +35,7 @@ WRITES_AT_ONCE = 3
 _TURNS = Turns(WRITES_AT_ONCE)
 
 _Effect = Callable[..., Awaitable[Payload | Refused]]
-_Prepare = Callable[[Actor, Any, Faults], Awaitable[Any]]
+_Prepare = Callable[[Actor, Any, Faults], AbstractAsyncContextManager[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +61,9 @@ def mutation(
     the idempotency look-up, the guards `within_tier`, the effect and its record. An effect that raises leaves nothing
     behind; one that returns `Refused` leaves its evidence.
 
-    `prepare` is for the part of a check that takes its time, such as reading a file (`resolvers.reading`): it runs
-    before the transaction and only for an input without faults so far, adds those it finds, and what it returns is
-    `work.prepared`.
+    `prepare` is for the part of a check that takes its time, such as reading a file (`resolvers.reading`): it is
+    entered before the transaction and only for an input without faults so far, adds those it finds, and what it yields
+    is `work.prepared`. It is left when the work is done.
     """
     gates = [guard.feature for guard in guards if issubclass(guard, WithinTier)]
     first = [guard for guard in guards if not issubclass(guard, WithinTier)]
@@ -74,10 +75,6 @@ def mutation(
 
         async def resolve(self: Any, info: Info, input: MutationInput) -> Payload:
             actor = await info.context.caller.actor()
-            with collect_faults() as faults:
-                input.find_faults(faults)
-                prepared = await prepare(actor, input, faults) if prepare and not faults.found else None
-            attempt = _Attempt(effect.__name__, input, actor, info.context.services, payload_type, prepared)
 
             async def take_effect(work: Work) -> Payload | Refused:
                 for feature in gates:
@@ -88,7 +85,14 @@ def mutation(
                         domain.usage.require_spent(work.session, work.plans, feature)
                 return result
 
-            result = await attempt.outcome(take_effect)
+            async with AsyncExitStack() as held:
+                with collect_faults() as faults:
+                    input.find_faults(faults)
+                    prepared = None
+                    if prepare and not faults.found:
+                        prepared = await held.enter_async_context(prepare(actor, input, faults))
+                attempt = _Attempt(effect.__name__, input, actor, info.context.services, payload_type, prepared)
+                result = await attempt.outcome(take_effect)
             info.context.forget()
             if isinstance(result, Refused):
                 raise result.error

@@ -1,5 +1,8 @@
 """Queries and mutations of portfolios and their positions."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import strawberry
 
 import domain
@@ -9,8 +12,8 @@ from domain import portfolios_csv
 from domain.actor import Actor
 from domain.portfolios_csv import Parsed
 from errors import Faults
+from resolvers import reading
 from resolvers.mutation import Work, mutation
-from resolvers.reading import read
 from schema.context import Info
 from schema.pagination import After, Before, Connection, First, Last, Page, connect
 from schema.portfolios import (
@@ -41,10 +44,12 @@ class PortfoliosQuery:
         return connect(Portfolio, page.of(queries.portfolios.PORTFOLIOS_OF_USER), actor.user_id)
 
 
-async def _read_file(actor: Actor, input: ImportPositionsInput, faults: Faults) -> Parsed:
-    parsed = await read(actor.user_id, portfolios_csv.parse, input.csv)
-    faults.found.extend(parsed.faults)
-    return parsed
+@asynccontextmanager
+async def _read_file(actor: Actor, input: ImportPositionsInput, faults: Faults) -> AsyncIterator[Parsed]:
+    async with reading.turn(actor.user_id):
+        parsed = await reading.in_thread(portfolios_csv.parse, input.csv)
+        faults.found.extend(parsed.faults)
+        yield parsed
 
 
 @strawberry.type

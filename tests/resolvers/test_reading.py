@@ -3,10 +3,14 @@
 import asyncio
 import threading
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
+from db.session import Database
 from domain import portfolios_csv
 from domain.portfolios_csv import Parsed
 from resolvers import reading
@@ -15,6 +19,11 @@ from tests.gql import Gql
 from tests.people import People
 
 IMPORT = "mutation($input: ImportPositionsInput!) { importPositions(input: $input) { added } }"
+
+
+async def read(account: UUID, reader: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    async with reading.turn(account):
+        return await reading.in_thread(reader, *arguments, **named)
 
 
 class Reader:
@@ -52,17 +61,17 @@ async def reader() -> AsyncIterator[Reader]:
 
 async def test_files_of_one_account_leave_a_place_to_those_of_another(reader: Reader) -> None:
     greedy, other = uuid.uuid4(), uuid.uuid4()
-    many = [asyncio.create_task(reading.read(greedy, reader, f"a{number}")) for number in range(5)]
+    many = [asyncio.create_task(read(greedy, reader, f"a{number}")) for number in range(5)]
     await reader.until_begun(1)
     reader.let_go("b0")
-    assert await asyncio.wait_for(reading.read(other, reader, "b0"), 5) == "B0"
+    assert await asyncio.wait_for(read(other, reader, "b0"), 5) == "B0"
     assert reader.begun == ["a0", "b0"]
     reader.let_go(*(f"a{number}" for number in range(5)))
     assert await asyncio.gather(*many) == [f"A{number}" for number in range(5)]
 
 
 async def test_no_more_are_read_at_once_however_many_accounts_there_are(reader: Reader) -> None:
-    tasks = [asyncio.create_task(reading.read(uuid.uuid4(), reader, f"{who}0")) for who in "abc"]
+    tasks = [asyncio.create_task(read(uuid.uuid4(), reader, f"{who}0")) for who in "abc"]
     await reader.until_begun(reading.AT_ONCE)
     await asyncio.sleep(0.05)
     assert reader.begun == ["a0", "b0"]
@@ -72,10 +81,10 @@ async def test_no_more_are_read_at_once_however_many_accounts_there_are(reader: 
 
 async def test_who_is_cancelled_keeps_the_place_until_the_thread_has_ended(reader: Reader) -> None:
     account = uuid.uuid4()
-    first = asyncio.create_task(reading.read(account, reader, "a0"))
+    first = asyncio.create_task(read(account, reader, "a0"))
     await reader.until_begun(1)
     first.cancel()
-    second = asyncio.create_task(reading.read(account, reader, "a1"))
+    second = asyncio.create_task(read(account, reader, "a1"))
     await asyncio.sleep(0.05)
     assert not first.done()
     assert reader.begun == ["a0"]
@@ -90,8 +99,8 @@ async def test_what_a_reader_raises_is_raised_and_gives_the_place_on() -> None:
     account = uuid.uuid4()
     for _ in range(3):
         with pytest.raises(ValueError, match="invalid literal"):
-            await reading.read(account, int, "x")
-    assert await reading.read(account, int, "ff", base=16) == 255
+            await read(account, int, "x")
+    assert await read(account, int, "ff", base=16) == 255
 
 
 async def test_no_file_is_read_beside_other_faults(gql: Gql, make: People, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,3 +117,28 @@ async def test_no_file_is_read_beside_other_faults(gql: Gql, make: People, monke
     assert read == []
     await gql(person, IMPORT, input={"portfolioId": ids.encode("Portfolio", uuid.uuid4()), "csv": "x"})
     assert read == ["x"]
+
+
+async def test_a_turn_lasts_until_what_the_file_leads_to_is_stored(
+    gql: Gql, make: People, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else what was read of many files would be in memory, and written, at once."""
+    read: list[str] = []
+
+    def parse(text: str) -> Parsed:
+        read.append(text)
+        return Parsed()
+
+    person = await make.person()
+    created = await gql(person, 'mutation { createPortfolio(input: {name: "Main"}) { portfolio { id } } }')
+    portfolio = created.data["createPortfolio"]["portfolio"]["id"]
+    monkeypatch.setattr(portfolios_csv, "parse", parse)
+    async with database.transaction() as session:
+        await session.execute(text("lock table portfolios in exclusive mode"))
+        given = [{"portfolioId": portfolio, "csv": name} for name in ("first", "second")]
+        tasks = [asyncio.create_task(gql(person, IMPORT, input=one)) for one in given]
+        await asyncio.sleep(0.3)
+        assert read == ["first"]
+    for answer in await asyncio.gather(*tasks):
+        assert not answer.errors
+    assert read == ["first", "second"]
