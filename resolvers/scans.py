@@ -1,6 +1,7 @@
 """Queries and mutations of scans and their findings."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import strawberry
@@ -11,8 +12,8 @@ from domain import scans_report
 from domain.actor import Actor
 from domain.scans_results import NewFinding, NewScan
 from errors import Faults
+from resolvers import reading
 from resolvers.mutation import Work, mutation
-from resolvers.reading import read
 from schema.context import Info
 from schema.pagination import After, Before, Connection, First, Last, Page
 from schema.scans import CreateScanPayload, DeleteScanPayload, Scan, connect_scans
@@ -48,15 +49,18 @@ class _Read:
     digests: Sequence[bytes | None]
 
 
-async def _read(actor: Actor, input: CreateScanInput, faults: Faults) -> _Read:
+@asynccontextmanager
+async def _read(actor: Actor, input: CreateScanInput, faults: Faults) -> AsyncIterator[_Read]:
     if input.report is None:
         found = [NewFinding(**vars(one)) for one in input.findings or ()]
         told = domain.scans.told_apart([NewScan(**input.told, findings=found)], **input.said)
-        return _Read(told, [None])
-    report = await read(actor.user_id, scans_report.read, input.report)
-    faults.found.extend(report.faults)
-    scans = domain.scans.told_apart(report.scans, **input.said)
-    return _Read(scans, [None] * len(scans) if input.again else domain.scans.digests(input.report, scans))
+        yield _Read(told, [None])
+        return
+    async with reading.turn(actor.user_id):
+        report = await reading.in_thread(scans_report.read, input.report)
+        faults.found.extend(report.faults)
+        scans = domain.scans.told_apart(report.scans, **input.said)
+        yield _Read(scans, [None] * len(scans) if input.again else domain.scans.digests(input.report, scans))
 
 
 @strawberry.type
