@@ -1,7 +1,7 @@
 """How an execution ends: at a number of fields, and with nothing left running. graphql-core's executor, made to."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
 
 from graphql.execution import Executor
@@ -14,6 +14,27 @@ class TooManyFieldsError(Exception):
 
     def __init__(self, most: int) -> None:
         super().__init__(f"The answer has more than {most} fields and was cut off; ask for less.")
+
+
+class CancelledElsewhereError(Exception):
+    """What a resolver waited for was cancelled, but not the resolver: it is the error of its field."""
+
+    def __init__(self) -> None:
+        super().__init__("What the field waited for was cancelled.")
+
+
+async def awaited(awaitable: Awaitable[Any]) -> Any:
+    """The result of a resolver.
+
+    A loader gives all who ask for a key the same future, and when one of them is stopped, it is cancelled for them all.
+    Passed on, that would look as if the request had been cancelled.
+    """
+    try:
+        return await awaitable
+    except asyncio.CancelledError:
+        if cast("asyncio.Task[Any]", current_task()).cancelling():
+            raise
+        raise CancelledElsewhereError from None
 
 
 async def settle(working: Callable[[], Futures], abandoned: Callable[[], Futures]) -> None:
@@ -68,6 +89,9 @@ class Bounded(Executor[Any]):
         if isinstance(raw_error, TooManyFieldsError):
             raise raw_error  # the end of the whole operation, where others only end their field
         super().handle_field_error(raw_error, *args)
+
+    async def with_abort_signal(self, awaitable: Awaitable[Any]) -> Any:
+        return await awaited(awaitable)
 
     async def complete_awaitable_value(self, *args: Any) -> Any:
         self._working.add(current_task())

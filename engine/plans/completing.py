@@ -21,6 +21,7 @@ from strawberry.execution import optimized_is_awaitable as is_awaitable
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.cast import TYPE_CAST_ATTRIBUTE
 
+from engine.bounded import awaited
 from engine.plans.info import ResolveInfo
 from engine.plans.leaves import complete_leaf
 from engine.plans.places import Place, field_of
@@ -90,7 +91,7 @@ def _complete_object(slot: Slot, selection: Selection, functions: Functions) -> 
             raise GraphQLError(f"Expected value of type '{kind}' but got: {show(value)}.", slot.nodes)
 
     async def execute_when(verdict: Awaitable[Any], value: Any, place: Place, run: Run) -> Any:
-        check(value, await verdict)
+        check(value, await awaited(verdict))
         executed = execute(value, place, run)
         return await executed if is_awaitable(executed) else executed
 
@@ -117,7 +118,7 @@ def _complete_abstract(slot: Slot, functions: Functions) -> Complete:
         return complete(value, place, run)
 
     async def as_type_when(name: Awaitable[Any], value: Any, place: Place, run: Run) -> Any:
-        completed = as_type(await name, value, place, run)
+        completed = as_type(await awaited(name), value, place, run)
         return await completed if is_awaitable(completed) else completed
 
     def complete(value: Any, place: Place, run: Run) -> Any:

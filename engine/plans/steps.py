@@ -7,6 +7,7 @@ from typing import Any
 
 from strawberry.execution import optimized_is_awaitable as is_awaitable
 
+from engine.bounded import awaited
 from engine.plans.places import Place
 from engine.plans.running import Run, Waiting
 from engine.plans.selections import Slot
@@ -72,7 +73,7 @@ async def _gathered(result: Any, waiting: Waiting, run: Run) -> Any:
 
 async def _complete_later(awaitable: Awaitable[Any], slot: Slot, place: Place, run: Run) -> Any:
     try:
-        completed = slot.complete(await awaitable, place, run)
+        completed = slot.complete(await awaited(awaitable), place, run)
         if is_awaitable(completed):
             completed = await completed
     except Exception as error:  # noqa: BLE001 - whatever a resolver raises becomes an error of the answer

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import strawberry
 from graphql import OperationType
+from strawberry.dataloader import DataLoader
 from strawberry.extensions import SchemaExtension
 
 from engine import Engine, Executed, GraphQLRequest, Reason, Refused
@@ -152,6 +153,42 @@ async def test_a_failure_at_once_leaves_no_sibling_running() -> None:
     assert result.data is None
     assert asyncio.all_tasks() == before
     assert probe.started == probe.cancelled == 1
+
+
+async def test_what_is_cancelled_elsewhere_is_the_error_of_its_field() -> None:
+    """The mother's failure stops her sibling's load, and with it everybody's load of that key."""
+
+    async def load(keys: list[int]) -> list[int]:
+        await asyncio.sleep(0.01)
+        return keys
+
+    loader = DataLoader(load_fn=load)
+
+    @strawberry.type
+    class Child:
+        @strawberry.field
+        async def age(self) -> int:
+            return await loader.load(7)
+
+        @strawberry.field
+        async def mother(self) -> str:
+            await asyncio.sleep(0)
+            raise RuntimeError("no mother")
+
+    @strawberry.type
+    class Root:
+        @strawberry.field
+        def child(self) -> Child | None:
+            return Child()
+
+    text = "{ a: child { age mother } b: child { age } }"
+    answer = await Engine(strawberry.Schema(query=Root)).execute(GraphQLRequest(text), None)
+    assert isinstance(answer, Executed)
+    assert answer.data == {"a": None, "b": None}
+    assert {error.message: error.path for error in answer.errors} == {
+        "no mother": ["a", "mother"],
+        "What the field waited for was cancelled.": ["b", "age"],
+    }
 
 
 async def test_a_deep_asynchronous_document_runs() -> None:
