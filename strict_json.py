@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 MAX_DEPTH = 100
+LARGEST = 2**53
 
 _BLANKS = b" \t\r\n"
 _MAX_SEARCHED = 4 * 1024 * 1024
@@ -122,3 +123,22 @@ def _repeated_name(raw: bytes) -> str:
 
     json.loads(raw, object_pairs_hook=look)
     return f'"{repeated[0][:40]}"'
+
+
+def fits(value: object, *, levels: int, most: int) -> bool:
+    """Whether an object can be kept and given back as it is: nested so deep at most, and of so many bytes as JSON.
+
+    Its numbers are within 2**53 of zero: beyond that, what is written depends on who writes it (RFC 8259, section 6).
+    """
+    if not isinstance(value, dict):
+        return False
+    level: list[object] = [value]
+    for _ in range(levels):
+        inside = [part for one in level for part in (one.values() if isinstance(one, dict) else one)]  # type: ignore[attr-defined]  # or a list
+        if any(isinstance(part, int | float) and abs(part) > LARGEST for part in inside):
+            return False
+        level = [part for part in inside if isinstance(part, dict | list)]
+    try:
+        return not level and len(orjson.dumps(value)) <= most
+    except orjson.JSONEncodeError:
+        return False

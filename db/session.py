@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+import orjson
 import structlog
 from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
@@ -159,6 +160,8 @@ def _engine(connect: dict[str, Any], *, pooled_by_others: bool, schema: str | No
         max_overflow=POOL_OVERFLOW,
         pool_timeout=POOL_WAIT_SECONDS,
         pool_pre_ping=True,
+        # As prepared reads have it: whole numbers beyond 64 bits, which no answer can hold, become floats.
+        json_deserializer=orjson.loads,
         # An error must not carry the values of a statement into a log.
         hide_parameters=True,
     )

@@ -9,8 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-import orjson
-
+import strict_json
 from db.models import ScanStatus, Severity
 from domain import scans_values as values
 from domain.scans_results import MAX_MESSAGE, MAX_PATH, MAX_RULE, MAX_SCANS, MAX_TARGET, MAX_TOOL, NewFinding, NewScan
@@ -20,6 +19,7 @@ FORMAT = "gatehouse-scan"
 VERSION = 1
 MAX_METADATA = 16_384
 """Bytes, as JSON."""
+MAX_LEVELS = 10
 FILE_MEMBERS = ("format", "version", "$schema")
 SCAN_MEMBERS = ("tool", "toolVersion", "target", "status", "startedAt", "finishedAt", "metadata", "findings")
 FINDING_MEMBERS = (
@@ -158,7 +158,7 @@ class _Reader(Reading):
 
     def _metadata(self, scan: Members, at: str) -> Members | None:
         found = self.object(scan, "metadata", at)
-        size = len(orjson.dumps(found))
-        if size > MAX_METADATA:
-            self.faults.add(f"{at}.metadata", f"At most {MAX_METADATA} bytes as JSON, this has {size}.")
+        if found and not strict_json.fits(found, levels=MAX_LEVELS, most=MAX_METADATA):
+            words = f"At most {MAX_METADATA} bytes as JSON, {MAX_LEVELS} levels deep, with numbers up to 2^53."
+            self.faults.add(f"{at}.metadata", words)
         return found or None

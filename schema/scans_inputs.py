@@ -7,12 +7,12 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
-import orjson
 import strawberry
 from strawberry.scalars import JSON
 from strawberry.utils.str_converters import to_camel_case
 
 import clock
+import strict_json
 from db import queries
 from db.models import ScanStatus, Severity
 from db.models.scans import MAX_MESSAGE, MAX_PATH, MAX_RULE, MAX_TARGET, MAX_TOOL
@@ -207,7 +207,10 @@ class CreateScanInput(MutationInput):
         if self.target is not None:
             check_text(faults, "target", self.target, longest=MAX_TARGET)
         if self.metadata is not None:
-            faults.unless(_fits(self.metadata), "input.metadata", "An object of at most 16 KiB, 10 levels deep.")
+            fits = strict_json.fits(self.metadata, levels=10, most=MAX_METADATA)
+            faults.unless(
+                fits, "input.metadata", "An object of at most 16 KiB, 10 levels deep, with numbers up to 2^53."
+            )
 
     def _check_told(self, faults: Faults) -> None:
         for name, value in (("tool", self.tool), ("tool_version", self.tool_version)):
@@ -238,29 +241,6 @@ class CreateScanInput(MutationInput):
             "started_at": self.started_at,
             "finished_at": self.finished_at,
         }
-
-
-def _fits(metadata: object) -> bool:
-    try:
-        return isinstance(metadata, dict) and _depth(metadata) <= 10 and len(orjson.dumps(metadata)) <= MAX_METADATA
-    except orjson.JSONEncodeError:
-        return False
-
-
-def _depth(value: object) -> int:
-    """How many objects and lists are within each other; 11 for more than 10."""
-    depth, level = 0, [value]
-    while level and depth <= 10:
-        inside: list[object] = []
-        for one in level:
-            if isinstance(one, dict):
-                inside += one.values()
-            elif isinstance(one, list):
-                inside += one
-        containers = [one for one in level if isinstance(one, dict | list)]
-        depth += bool(containers)
-        level = inside if containers else []
-    return depth
 
 
 @strawberry.input(description="Which scan to delete, with its findings.")

@@ -6,6 +6,7 @@ import pytest
 
 from tests.gql import Answer, Gql
 from tests.people import People, Person
+from tests.scanning import told
 
 EVERYTHING_OF_A_SCAN = """id tool toolVersion target status startedAt finishedAt durationMs severity metadata createdAt
   findingCounts { critical high medium low info suppressed total }"""
@@ -153,6 +154,15 @@ async def test_refusals_are_the_same(gql: Gql, plain: Gql, owner: Person, make: 
         expected = await plain(who, document)
         assert expected.errors
         assert (await settled(gql, who, document)).body == expected.body
+
+
+async def test_metadata_with_numbers_as_large_as_they_may_be(gql: Gql, plain: Gql, make: People) -> None:
+    person = await make.person()
+    await told(gql, person, metadata={"a": 1e-300, "b": 2**53, "c": -(2**53), "d": 0.1, "e": 9007199254740991.5})
+    document = "{ scans { edges { node { metadata } } } }"
+    expected = await plain(person, document)
+    assert not expected.errors
+    assert (await settled(gql, person, document)).body == expected.body
 
 
 async def test_another_person_sees_their_own(gql: Gql, owner: Person, make: People) -> None:
