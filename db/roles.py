@@ -9,6 +9,8 @@ from db.models import Base
 
 NAME = "'gatehouse_app_' || left(encode(sha256(convert_to(current_database(), 'UTF8')), 'hex'), 8)"
 """The role's name, as SQL. Roles belong to all databases of a server: one for all would let staging into production."""
+TABLES_ARE_THERE = "select to_regclass('ledger') is not null"
+"""Where there are none, nothing can be said of who works with them."""
 MIGRATION_LOCK = 7_207_512_410_001
 """Any number would do; two that migrate at once must use the same."""
 

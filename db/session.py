@@ -167,10 +167,10 @@ def _engine(connect: dict[str, Any], *, pooled_by_others: bool, schema: str | No
     )
     warned = False
 
-    def warn_of_owner(assumed: object) -> None:
+    def warn_of_owner(assumed: object, tables_are_there: Callable[[], bool]) -> None:
         """Once per process: a database that was renamed or copied has no role yet, and works all the same."""
         nonlocal warned
-        if assumed is None and not warned:
+        if assumed is None and not warned and tables_are_there():
             warned = True
             _log.warning("database.works_as_owner", remedy="gatehouse migrate")
 
@@ -180,7 +180,8 @@ def _engine(connect: dict[str, Any], *, pooled_by_others: bool, schema: str | No
         def prepare_transaction(connection: Any) -> None:
             for name, value in _bounds(schema).items():
                 connection.exec_driver_sql(f"set local {name} = '{value}'")
-            warn_of_owner(connection.exec_driver_sql(roles.assume(for_transaction=True)).first())
+            assumed = connection.exec_driver_sql(roles.assume(for_transaction=True)).first()
+            warn_of_owner(assumed, lambda: bool(connection.exec_driver_sql(roles.TABLES_ARE_THERE).scalar()))
 
     else:
 
@@ -188,7 +189,12 @@ def _engine(connect: dict[str, Any], *, pooled_by_others: bool, schema: str | No
         def prepare_connection(connection: Any, _record: object) -> None:
             cursor = connection.cursor()
             cursor.execute(roles.assume(for_transaction=False))
-            warn_of_owner(cursor.fetchone())
+
+            def tables_are_there() -> bool:
+                cursor.execute(roles.TABLES_ARE_THERE)
+                return bool(cursor.fetchone()[0])
+
+            warn_of_owner(cursor.fetchone(), tables_are_there)
             cursor.close()
             connection.commit()
 
