@@ -109,7 +109,7 @@ def _remedy(code: str, message: str, wait: float | None) -> str:
     if code == "UNAUTHENTICATED":
         return _renewal(message)
     if code == "FORBIDDEN" and (scope := re.search(r"\bscope ([a-z]+:[a-z]+)", message)):
-        return f"Run: gatehouse keys create NAME --scope {scope[1]} | gatehouse sync configure."
+        return f"Make one with all scopes, {scope[1]} among them: gatehouse keys create NAME | gatehouse sync configure."
     if code == "RATE_LIMITED" and wait is not None:
         return f"Try again in {wait:.0f} seconds."
     return _REMEDIES.get(code, "")
@@ -195,7 +195,7 @@ def _by_cause(cause: BaseException, url: str) -> Failure | None:
         words = f"The name {host} leads nowhere ({cause.strerror})."
         return Failure("DNS", words, "Check the address for a slip, and the network.", transient=again)
     if isinstance(cause, ConnectionRefusedError):
-        remedy = "Is it running, and is the port right? GATEHOUSE_URL, or PORT for one on this machine, says which."
+        remedy = "Is it running, and is the port right? --url, or GATEHOUSE_URL, goes before what is stored."
         return Failure("CONNECTION_REFUSED", f"Nobody listens at {url}.", remedy, transient=True)
     return None
 

@@ -32,7 +32,7 @@ async def test_who_may_not_push_is_told_why_and_nothing_is_stored(
     await change(User, User.id == disabled.user_id, disabled_at=clock.now())
     told = {
         KeyBearer("iq_" + "x" * 43): ("UNAUTHENTICATED", "Is it a key of this server?"),
-        reader: ("FORBIDDEN", "gatehouse keys create NAME --scope scans:write"),
+        reader: ("FORBIDDEN", "scans:write among them: gatehouse keys create NAME"),
         keys[1]: ("INVITE_REQUIRED", "invite code"),
         keys[2]: ("ACCOUNT_DISABLED", "Ask whoever runs this server."),
     }
