@@ -109,7 +109,9 @@ def _remedy(code: str, message: str, wait: float | None) -> str:
     if code == "UNAUTHENTICATED":
         return _renewal(message)
     if code == "FORBIDDEN" and (scope := re.search(r"\bscope ([a-z]+:[a-z]+)", message)):
-        return f"Make one with all scopes, {scope[1]} among them: gatehouse keys create NAME | gatehouse sync configure."
+        return (
+            f"Make one with all scopes, {scope[1]} among them: gatehouse keys create NAME | gatehouse sync configure."
+        )
     if code == "RATE_LIMITED" and wait is not None:
         return f"Try again in {wait:.0f} seconds."
     return _REMEDIES.get(code, "")
