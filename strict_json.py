@@ -12,6 +12,7 @@ import orjson
 
 MAX_DEPTH = 100
 LARGEST = 2**53
+SMALLEST = 1e-15
 
 _BLANKS = b" \t\r\n"
 _MAX_SEARCHED = 4 * 1024 * 1024
@@ -125,17 +126,22 @@ def _repeated_name(raw: bytes) -> str:
     return f'"{repeated[0][:40]}"'
 
 
+def _is_short(part: object) -> bool:
+    return not isinstance(part, int | float) or part == 0 or SMALLEST <= abs(part) <= LARGEST
+
+
 def fits(value: object, *, levels: int, most: int) -> bool:
     """Whether an object can be kept and given back as it is: nested so deep at most, and of so many bytes as JSON.
 
     Its numbers are within 2**53 of zero: beyond that, what is written depends on who writes it (RFC 8259, section 6).
+    Nor are they so small that to write them without an exponent, as databases do, takes hundreds of digits.
     """
     if not isinstance(value, dict):
         return False
     level: list[object] = [value]
     for _ in range(levels):
         inside = [part for one in level for part in (one.values() if isinstance(one, dict) else one)]  # type: ignore[attr-defined]  # or a list
-        if any(isinstance(part, int | float) and abs(part) > LARGEST for part in inside):
+        if not all(_is_short(part) for part in inside):
             return False
         level = [part for part in inside if isinstance(part, dict | list)]
     try:

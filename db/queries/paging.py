@@ -12,7 +12,19 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
-from sqlalchemy import BigInteger, Column, ColumnElement, Integer, UnaryExpression, and_, bindparam, func, or_, tuple_
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Integer,
+    SmallInteger,
+    UnaryExpression,
+    and_,
+    bindparam,
+    func,
+    or_,
+    tuple_,
+)
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql import operators
 from sqlalchemy.types import TypeEngine
@@ -246,7 +258,7 @@ def _read(kind: TypeEngine[Any], text: Any) -> Any:
     """The value of a column of this type; what is not of the one spelling shows when it is written again."""
     wanted = kind.python_type
     if wanted in (bool, int):
-        bits = 64 if isinstance(kind, BigInteger) else 32
+        bits = 64 if isinstance(kind, BigInteger) else 16 if isinstance(kind, SmallInteger) else 32
         if type(text) is not wanted or (isinstance(kind, Integer) and not -(2 ** (bits - 1)) <= text < 2 ** (bits - 1)):
             raise ValueError
         return text

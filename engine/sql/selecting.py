@@ -97,6 +97,8 @@ class Reading:
         found = Connection(number, {}, listing)
         self.pages.append(found)
         parts = {one.key: self._of_page(one) for one in _few(selection.fields)}
+        if sum(part is None for part in parts.values()) > 1:
+            raise NotComposable  # each would be counted anew, where the ordinary way counts once
         self.pages[number] = Connection(number, parts, listing)
         return self.pages[number]
 

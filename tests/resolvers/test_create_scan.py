@@ -110,6 +110,7 @@ BAD: list[tuple[dict[str, Any], set[str]]] = [
     ({"tool": "x", "metadata": {"a": "x" * 20_000}}, {"input.metadata"}),
     ({"tool": "x", "metadata": {"a": [1, {"b": 2**53 + 1}]}}, {"input.metadata"}),
     ({"tool": "x", "metadata": {"a": -1e300}}, {"input.metadata"}),
+    ({"tool": "x", "metadata": {"a": 1e-300}}, {"input.metadata"}),
     ({"tool": "x", "startedAt": "2999-01-01T00:00:00Z"}, {"input.startedAt"}),
     ({"tool": "x", "startedAt": "2026-01-02T00:00:00Z", "finishedAt": "2026-01-01T00:00:00Z"}, {"input.finishedAt"}),
     ({"tool": "x", "findings": [finding(), finding(startLine=0, score="10.5")]},

@@ -41,7 +41,7 @@ COMPOSED = {
     "narrowed": f"""{{ scans(filter: {{severityAtLeast: LOW, text: "o", since: "2020-01-01T00:00:00Z"}}) {{ {PAGE}
         edges {{ node {{ tool }} }} }} }}""",
     "aliases": """{ x: scans { y: edges { z: node { a: tool b: tool _c: findingCounts { d: high } } }
-        p: pageInfo { e: endCursor } q: pageInfo { f: endCursor } r: totalCount s: totalCount } }""",
+        p: pageInfo { e: endCursor } q: pageInfo { f: endCursor } r: totalCount } }""",
     "fragments": """query { scans { ...Page } } fragment Page on ScanConnection { edges { ... on ScanEdge {
         node { ...S } } } } fragment S on Scan { tool ... on Node { id } }""",
     "of a user": """{ me { scans(first: 2) { totalCount edges { node { tool } } }
@@ -106,6 +106,7 @@ async def test_pages_are_walked_alike(gql: Gql, plain: Gql, owner: Person) -> No
 
 _MANY = " ".join(f"a{number}: tool" for number in range(51))
 ORDINARY = {
+    "the same count more than once": "{ scans { a: totalCount b: totalCount edges { node { tool } } } }",
     "a resolver of its own below": "{ me { apiKeys { id } scans { totalCount } } }",
     "more fields than Postgres takes": f"{{ scans {{ edges {{ node {{ {_MANY} }} }} }} }}",
     "pages of many objects": "{ nodes(ids: []) { id } portfolios { edges { node { id } } } }",
@@ -158,7 +159,7 @@ async def test_refusals_are_the_same(gql: Gql, plain: Gql, owner: Person, make: 
 
 async def test_metadata_with_numbers_as_large_as_they_may_be(gql: Gql, plain: Gql, make: People) -> None:
     person = await make.person()
-    await told(gql, person, metadata={"a": 1e-300, "b": 2**53, "c": -(2**53), "d": 0.1, "e": 9007199254740991.5})
+    await told(gql, person, metadata={"a": 1e-15, "b": 2**53, "c": -(2**53), "d": 0.1, "e": 9007199254740991.5})
     document = "{ scans { edges { node { metadata } } } }"
     expected = await plain(person, document)
     assert not expected.errors

@@ -1,12 +1,17 @@
 """`scans`, `findings` and `node`: who may read, filters, orders, pages, and what it costs."""
 
+import base64
 import itertools
+import uuid
 from datetime import timedelta
 from typing import Any
 
+import orjson
 import pytest
 
 import clock
+from db.queries.paging import order_of
+from db.queries.scans import SCANS_OF_USER
 from db.session import Database
 from tests.gql import Gql
 from tests.people import People, Person
@@ -158,6 +163,16 @@ async def test_a_cursor_of_another_order_is_refused(gql: Gql, make: People) -> N
     cursor = (await gql(person, SCANS)).data["scans"]["edges"][0]["cursor"]
     answer = await gql(person, SCANS, orderBy=ORDERS[2], after=cursor)
     assert (answer.code, set(answer.fields)) == ("BAD_USER_INPUT", {"after"})
+
+
+async def test_a_cursor_beyond_its_column_is_none(gql: Gql, make: People) -> None:
+    person = await make.person()
+    tag = order_of(SCANS_OF_USER["SEVERITY", True]).tag
+    for rank in (40_000, -40_000):
+        parts = orjson.dumps([tag, rank, str(uuid.uuid4())])
+        cursor = base64.urlsafe_b64encode(parts).rstrip(b"=").decode()
+        answer = await gql(person, SCANS, orderBy={"by": "SEVERITY"}, after=cursor)
+        assert (answer.code, set(answer.fields)) == ("BAD_USER_INPUT", {"after"})
 
 
 @pytest.mark.parametrize(
