@@ -1,5 +1,6 @@
 """For tests of both engines: the application on graphql-core, and somebody who has some of everything."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import httpx
@@ -54,4 +55,10 @@ async def owner(gql: Gql, make: People) -> Person:
             assert not (await gql(person, imported, input=given)).errors
     send = 'mutation { sendChatMessage(input: {content: "What have I?"}) { quota { used } } }'
     assert not (await gql(person, send)).errors
-    return person
+    # What is compared must not change meanwhile, and the reply is written behind the answer.
+    unfinished = "{ conversations { edges { node { messages { edges { node { finishedAt } } } } } } }"
+    for _ in range(500):
+        if "'finishedAt': None" not in str((await gql(person, unfinished)).data):
+            return person
+        await asyncio.sleep(0.02)
+    raise AssertionError("The reply is not written yet.")
