@@ -1,12 +1,13 @@
-"""Connections for prepared reads: asyncpg's own pool, without SQLAlchemy between. Writes have theirs in session."""
+"""Connections for prepared reads: asyncpg's, without SQLAlchemy between. Writes have theirs in `db.writes`."""
 
-import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import asyncpg
 import orjson
 
+from db.pool import Pool
 from db.statements import Bound, Row
 
 POOL_SIZE = 10
@@ -17,24 +18,19 @@ _STATEMENT_BYTES = 256 * 1024
 _TYPES = ("json", "jsonb")
 
 
-class _Stateless(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
-    """Without a reset between its users: nothing that runs here changes the state of a session."""
-
-    def get_reset_query(self) -> str:
-        return ""
-
-
 class ReadPool:
     """One pool. It connects when it is first used; `close` gives everything back.
 
-    `connect` is what asyncpg connects with, `prepare` the statement that a new connection begins with.
+    `connect` is what asyncpg connects with, `prepare` the statement that a new connection begins with. Connections go
+    from one user to the next without a reset: nothing that runs here changes the state of a session.
     """
 
     def __init__(self, connect: Mapping[str, Any], *, prepare: str) -> None:
-        self._connect = connect
+        self._options = connect
         self._prepare = prepare
-        self._pool: asyncpg.Pool | None = None
-        self._opening = asyncio.Lock()
+        self._pool: Pool[asyncpg.Connection] = Pool(
+            POOL_SIZE, wait=POOL_WAIT_SECONDS, connect=self._connect, disconnect=disconnect
+        )
 
     async def rows(self, read: Bound) -> Sequence[Row]:
         """The rows of one read, outside any transaction."""
@@ -48,46 +44,53 @@ class ReadPool:
 
     async def fetch(self, read: Bound) -> Sequence[Any]:
         """The records of asyncpg."""
-        pool = self._pool or await self._open()
         arguments = read.arguments()
-        connection = await pool.acquire(timeout=POOL_WAIT_SECONDS)
         try:
-            records: Sequence[Any] = await connection.fetch(read.prepared.sql, *arguments)
-        except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError):
+            return await self._fetch(read.prepared.sql, arguments)
+        except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
+            if isinstance(error, ValueError):  # a value that does not fit its parameter
+                raise
             # Closed while nobody used it, by a restart or a failover: the others will be as well.
-            await pool.expire_connections()
-        else:
-            return records
+            self._pool.drop_idle()
+        return await self._fetch(read.prepared.sql, arguments)
+
+    async def _fetch(self, sql: str, arguments: Sequence[Any]) -> Sequence[Any]:
+        connection = await self._pool.take()
+        try:
+            records: Sequence[Any] = await connection.fetch(sql, *arguments)
         finally:
-            await pool.release(connection)
-        async with pool.acquire(timeout=POOL_WAIT_SECONDS) as connection:
-            again: Sequence[Any] = await connection.fetch(read.prepared.sql, *arguments)
-        return again
+            if connection.is_closed():
+                self._pool.drop(connection)
+            else:
+                self._pool.give(connection)
+        return records
 
-    async def _open(self) -> asyncpg.Pool:
-        async with self._opening:
-            if self._pool is None:
-                self._pool = await asyncpg.create_pool(
-                    **self._connect,
-                    min_size=0,
-                    max_size=POOL_SIZE,
-                    init=self._begin,
-                    connection_class=_Stateless,
-                    statement_cache_size=_STATEMENTS,
-                    max_cacheable_statement_size=_STATEMENT_BYTES,
+    async def _connect(self) -> asyncpg.Connection:
+        connection = await asyncpg.connect(
+            **self._options, statement_cache_size=_STATEMENTS, max_cacheable_statement_size=_STATEMENT_BYTES
+        )
+        try:
+            await connection.execute(self._prepare)
+            for name in _TYPES:
+                await connection.set_type_codec(
+                    name, schema="pg_catalog", encoder=_text, decoder=orjson.loads, format="text"
                 )
-            return self._pool
-
-    async def _begin(self, connection: asyncpg.Connection) -> None:
-        await connection.execute(self._prepare)
-        for name in _TYPES:
-            await connection.set_type_codec(
-                name, schema="pg_catalog", encoder=_text, decoder=orjson.loads, format="text"
-            )
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
 
     async def close(self) -> None:
-        if self._pool is not None:
-            await self._pool.close()
+        await self._pool.close()
+
+
+async def disconnect(connection: asyncpg.Connection) -> None:
+    """Say goodbye to Postgres; hang up where it does not listen."""
+    with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        try:
+            await connection.close()
+        finally:
+            connection.terminate()
 
 
 def _text(value: Any) -> str:
