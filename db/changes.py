@@ -1,12 +1,13 @@
 """Telling every process whose usage has changed: after the commit, many at once. Who listens is not known here."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from uuid import UUID
 
 import structlog
 from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncEngine
+
+from db.statements import Read
 
 WINDOW_SECONDS = 0.1
 """Changes within it are told together: `NOTIFY` takes a lock of the whole cluster at each commit."""
@@ -21,8 +22,9 @@ _log = structlog.get_logger(__name__)
 class Changes:
     """Collects users and announces them on `channel`, as ids joined by commas; `*` when there were too many."""
 
-    def __init__(self, engine: AsyncEngine, *, channel: str) -> None:
-        self._engine = engine
+    def __init__(self, run: Callable[[Read], Awaitable[object]], *, channel: str) -> None:
+        """`run` runs a statement and commits it."""
+        self._run = run
         self._channel = channel
         self._waiting: set[UUID] = set()
         self._overflowed = False
@@ -61,8 +63,6 @@ class Changes:
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _notify(self, told: Sequence[str]) -> None:
-        async with self._engine.connect() as connection:
-            for start in range(0, len(told), _IDS_AT_ONCE):
-                payload = ",".join(told[start : start + _IDS_AT_ONCE])
-                await connection.execute(select(func.pg_notify(self._channel, payload)))
-            await connection.commit()
+        for start in range(0, len(told), _IDS_AT_ONCE):
+            payload = ",".join(told[start : start + _IDS_AT_ONCE])
+            await self._run(select(func.pg_notify(self._channel, payload)))

@@ -41,6 +41,11 @@ class Pool(Generic[Connection]):
         self._sweeping: asyncio.TimerHandle | None = None
         self._closed = False
 
+    @property
+    def taken(self) -> int:
+        """How many somebody has, or waits to be connected."""
+        return self._count - len(self._idle)
+
     async def take(self) -> Connection:
         """A connection that nobody else has until it is given back or dropped."""
         if self._idle:

@@ -9,26 +9,26 @@ from uuid import UUID
 import asyncpg
 import orjson
 import structlog
-from sqlalchemy import event, text
+from sqlalchemy import event, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
-from sqlalchemy.ext.asyncio import AsyncSession as Session
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
 
 import errors
 from db import roles
 from db.changes import Changes
 from db.reads import ReadPool
 from db.statements import Bound, Read, Readable, Row
+from db.transactions import Session, Transactions
 from db.url import dsn
 
 __all__ = ["Bound", "Database", "Read", "Readable", "Row", "Session", "after_commit", "announce"]
 
 STATEMENT_TIMEOUT_MS = 15_000
 LOCK_TIMEOUT_MS = 10_000
-POOL_SIZE = 5
-POOL_OVERFLOW = 5
-"""For writes; with those for reads (`db.reads`) a process has 20 connections at most."""
+POOL_SIZE = 10
+"""For transactions; with those for reads (`db.reads`) a process has 20 connections at most."""
 POOL_WAIT_SECONDS = 5
 CONNECT_SECONDS = 10
 
@@ -51,21 +51,20 @@ class Database:
         """
         connect = _connect(url, pooled_by_others=pooled_by_others, schema=schema)
         self._engine = _engine(connect, pooled_by_others=pooled_by_others, schema=schema)
-        # Behind a pooler bounds hold for a transaction only, so a read is one too; elsewhere it needs none.
-        alone = self._engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._reads = self._engine if pooled_by_others else alone
-        prepare = roles.assume(for_transaction=False)
-        self._prepared = None if pooled_by_others else ReadPool(connect, prepare=prepare)
-        self._sessions = async_sessionmaker(self._engine, expire_on_commit=False, autoflush=False)
-        self._changes = Changes(self._reads, channel=f"{schema or 'gatehouse'}_usage")
+        self._transactions: Transactions | None = None
+        self._prepared: ReadPool | None = None
+        if not pooled_by_others:
+            self._transactions = Transactions(self._engine, POOL_SIZE, wait=POOL_WAIT_SECONDS)
+            self._prepared = ReadPool(connect, prepare=roles.assume(for_transaction=False))
+        self._changes = Changes(self.rows, channel=f"{schema or 'gatehouse'}_usage")
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
         """One transaction, committed when the block ends and rolled back when it raises. Below it nobody commits."""
-        session = self._sessions()
+        session: Session | None = None
         try:
             with unavailable_when_out_of_reach():
-                async with session, session.begin():
+                async with self._transactions.begin() if self._transactions else self._pooled() as session:
                     yield session
         except asyncio.CancelledError:
             # The commit may have been made although nobody waits for it any more. To tell too much does no harm.
@@ -73,7 +72,15 @@ class Database:
             raise
         self._tell(session)
 
-    def _tell(self, session: Session) -> None:
+    @asynccontextmanager
+    async def _pooled(self) -> AsyncIterator[Session]:
+        """A transaction behind a pooler, which begins with its bounds."""
+        async with Session(self._engine, expire_on_commit=False, autoflush=False) as session, session.begin():
+            yield session
+
+    def _tell(self, session: Session | None) -> None:
+        if session is None:
+            return
         self._changes.note(session.info.get(_CHANGED, ()))
         for callback in session.info.get(_CALLBACKS, ()):
             callback()
@@ -85,8 +92,13 @@ class Database:
                 if self._prepared is not None:
                     return await self._prepared.rows(read)
                 read = read.select
-            async with self._reads.connect() as connection:
-                return (await connection.execute(read)).all()
+            if self._transactions is not None:
+                return await self._transactions.rows(read)
+            # There bounds hold for a transaction only, so a read is one too.
+            async with self._engine.connect() as connection:
+                rows = (await connection.execute(read)).all()
+                await connection.commit()
+                return rows
 
     async def value(self, read: Bound) -> Any:
         """The first column of the only row of a read."""
@@ -103,15 +115,18 @@ class Database:
 
     async def revision(self) -> str | None:
         """The revision its tables are at, None without any; `ServiceUnavailable` when it does not answer."""
-        with unavailable_when_out_of_reach():
-            async with self._reads.connect() as connection:
-                there = await connection.scalar(text("select to_regclass('alembic_version') is not null"))
-                return await connection.scalar(text("select version_num from alembic_version")) if there else None
+        there = await self.row(select(text("to_regclass('alembic_version') is not null")))
+        if there is None or not there[0]:
+            return None
+        found = await self.row(select(text("version_num from alembic_version")))
+        return str(found[0]) if found else None
 
     async def close(self) -> None:
         await self._changes.close()
         if self._prepared is not None:
             await self._prepared.close()
+        if self._transactions is not None:
+            await self._transactions.close()
         await self._engine.dispose()
 
 
@@ -150,20 +165,21 @@ def _connect(url: str, *, pooled_by_others: bool, schema: str | None) -> dict[st
 
 
 def _engine(connect: dict[str, Any], *, pooled_by_others: bool, schema: str | None) -> AsyncEngine:
+    pool: dict[str, Any]
     if pooled_by_others:
         nothing_stays = {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
         connect = {**connect, **nothing_stays, "prepared_statement_name_func": str}
+        pool = {"pool_size": POOL_SIZE, "max_overflow": 0, "pool_timeout": POOL_WAIT_SECONDS, "pool_pre_ping": True}
+    else:
+        pool = {"poolclass": NullPool, "isolation_level": "AUTOCOMMIT"}
     engine = create_async_engine(
         "postgresql+asyncpg://",
         connect_args=connect,
-        pool_size=POOL_SIZE,
-        max_overflow=POOL_OVERFLOW,
-        pool_timeout=POOL_WAIT_SECONDS,
-        pool_pre_ping=True,
         # As prepared reads have it: whole numbers beyond 64 bits, which no answer can hold, become floats.
         json_deserializer=orjson.loads,
         # An error must not carry the values of a statement into a log.
         hide_parameters=True,
+        **pool,
     )
     warned = False
 

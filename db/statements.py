@@ -1,12 +1,12 @@
-"""Reads written once: a Core `Select` with named parameters, compiled at its first use. Who runs them is in session."""
+"""Statements written once: Core with named parameters, compiled at the first use. Who runs them is in session."""
 
 from collections import namedtuple
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
 
-from sqlalchemy import ARRAY, BindParameter, ColumnElement, Select, Uuid, any_, bindparam
+from sqlalchemy import ARRAY, JSON, BindParameter, ColumnElement, Insert, Select, Uuid, any_, bindparam
 from sqlalchemy import Row as AnyRow
 from sqlalchemy.dialects.postgresql import asyncpg
 
@@ -28,7 +28,7 @@ def among(name: str) -> ColumnElement[Any]:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A prepared read with the values of its parameters: what `Prepared` makes, and whoever runs reads takes."""
+    """A prepared statement with the values of its parameters: what `Prepared` makes, and who runs statements takes."""
 
     prepared: "Prepared"
     values: Mapping[str, Any]
@@ -36,7 +36,9 @@ class Bound:
     @property
     def select(self) -> Read:
         """The same read for a session or connection of SQLAlchemy."""
-        return self.prepared.select.params(**self.values)
+        read = self.prepared.statement
+        assert isinstance(read, Select)
+        return read.params(**self.values)
 
     def arguments(self) -> list[Any]:
         """The values in the order of the placeholders."""
@@ -45,13 +47,15 @@ class Bound:
 
 
 class Prepared:
-    """A read whose statement never changes, only the values of its `bindparam`s.
+    """A statement that never changes, only the values of its `bindparam`s; of an insert, those of its columns.
 
-    To make a `Select`, find its compiled form and run it by SQLAlchemy costs several times what asyncpg needs for it.
+    To make a statement, find its compiled form and run it by SQLAlchemy costs several times what asyncpg needs for it.
     """
 
-    def __init__(self, select: Read) -> None:
-        self.select = select
+    def __init__(self, statement: Read | Insert, columns: Sequence[str] | None = None) -> None:
+        """`columns`: which of its own an insert is given."""
+        self.statement = statement
+        self._columns = columns
 
     def __call__(self, **values: Any) -> Bound:
         """With values for all parameters that have none of their own."""
@@ -59,7 +63,7 @@ class Prepared:
 
     @cached_property
     def _compiled(self) -> Any:
-        return self.select.compile(dialect=_DIALECT)
+        return self.statement.compile(dialect=_DIALECT, column_keys=self._columns)
 
     @cached_property
     def sql(self) -> str:
@@ -79,10 +83,15 @@ class Prepared:
     @cached_property
     def row(self) -> Callable[[Any], Row]:
         """A record of asyncpg as a row that looks like SQLAlchemy's: attributes, `_asdict`, unpacking."""
-        names = [str(column.key) for column in self.select.selected_columns]
+        names = [str(column.key) for column in self.statement.exported_columns]
         make: Any = cast("Any", namedtuple)("Row", names)  # cast: which names there are is known only here
         # Typed as what it stands in for: nobody asks more of a row than a named tuple has.
         return cast("Callable[[Any], Row]", make._make)
+
+    @cached_property
+    def json_parameters(self) -> frozenset[str]:
+        """The names of those that hold JSON."""
+        return frozenset(name for name, bind in self._compiled.binds.items() if isinstance(bind.type, JSON))
 
 
 Readable = Read | Bound

@@ -14,7 +14,7 @@ import clock
 import errors
 from db import queries
 from db.models import Severity, new_id
-from db.session import Session
+from db.session import Row, Session
 from domain import usage
 from domain.actor import Actor
 from domain.decisions import Quota
@@ -26,10 +26,10 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """The scans in the order they were given, how many of them are new, and what is left of the quota."""
+    """The scans in the order they were given, those of them that are new, and what is left of the quota."""
 
     ids: list[UUID]
-    new: int
+    new: Mapping[UUID, Row]
     quota: Quota
 
 
@@ -63,24 +63,24 @@ async def create(
     now = clock.now()
     given = list(zip(scans, digests, strict=True))
     known = {digest for digest in digests if digest is not None}
-    made: dict[int, UUID] = {}
+    made: dict[int, Row] = {}
     # In the order of the digests: two that insert the same ones wait for each other, and never both. What is paid is
     # paid after that, since whoever pays holds the account's counter until the end.
     for place, (scan, digest) in sorted(enumerate(given), key=lambda one: one[1][1] or b""):
-        scan_id = new_id()
-        if await queries.scans.add(session, _row(scan, scan_id, actor.user_id, digest, now)):
-            made[place] = scan_id
+        row = await queries.scans.add(session, _row(scan, new_id(), actor.user_id, digest, now))
+        if row is not None:
+            made[place] = row
     quota = None
-    for place, scan_id in sorted(made.items()):
+    for place in sorted(made):
+        scan_id, findings = made[place].id, given[place][0].findings
         quota = await usage.spend(session, plans, actor, "scans", scan_id)
-        findings = given[place][0].findings
         if findings:
             await queries.scans.add_findings(session, scan_id, [new_id() for _ in findings], findings)
     if quota is None:
         quota = await usage.nothing_to_spend(session, plans, actor, "scans")
     there = await queries.scans.by_digests(session, actor.user_id, known) if len(made) < len(given) else {}
-    ids = [made[place] if place in made else _found(there, digest) for place, (_, digest) in enumerate(given)]
-    return Created(ids, len(made), quota)
+    ids = [made[place].id if place in made else _found(there, digest) for place, (_, digest) in enumerate(given)]
+    return Created(ids, {row.id: row for row in made.values()}, quota)
 
 
 def _found(there: Mapping[bytes, UUID], digest: bytes | None) -> UUID:

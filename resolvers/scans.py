@@ -79,7 +79,8 @@ class ScansMutation:
             work.session, work.plans, work.actor, work.prepared.scans, work.prepared.digests
         )
         kept = CreateScanPayload.kept(done.quota)
-        return CreateScanPayload(scan_ids=[str(one) for one in done.ids], created=done.new, **kept)
+        ids = [str(one) for one in done.ids]
+        return CreateScanPayload(scan_ids=ids, new=done.new, created=len(done.new), **kept)
 
     @mutation(
         IsAuthenticated,

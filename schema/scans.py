@@ -1,5 +1,6 @@
 """Scans and findings as clients see them, and the payloads of their mutations. Inputs are in scans_inputs."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -11,6 +12,7 @@ from strawberry.scalars import JSON
 from db import queries
 from db.models import ScanStatus, Severity
 from db.queries.paging import Listing
+from db.session import Row
 from engine import sql
 from errors import collect_faults
 from schema import ids
@@ -118,7 +120,10 @@ def connect_scans(user_id: UUID, page: Page, filter: ScanFilter | None, order_by
 
 @strawberry.type(description="The scans of a report, or the one that was sent.")
 class CreateScanPayload(QuotaPayload):
+    transient = frozenset({"new"})
+
     scan_ids: strawberry.Private[list[str]]
+    new: strawberry.Private[Mapping[UUID, Row] | None]
     created: int = strawberry.field(
         description="How many of them are new; the others were there already, from the same report."
     )
@@ -136,7 +141,10 @@ class CreateScanPayload(QuotaPayload):
 
     async def _scans(self, info: Info, wanted: list[str]) -> list[Scan | None]:
         owner, keys = await info.context.caller.user_id(), [UUID(one) for one in wanted]
-        rows = {row.id: row for row in await info.context.read.rows(queries.scans.scans(owner, keys))}
+        rows = dict(self.new or {})
+        others = [key for key in keys if key not in rows]
+        if others:
+            rows |= {row.id: row for row in await info.context.read.rows(queries.scans.scans(owner, others))}
         return [Scan.from_row(rows[key]) if key in rows else None for key in keys]
 
 

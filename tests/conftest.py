@@ -24,7 +24,7 @@ from db import migrate
 from db.embedded import EmbeddedPostgres
 from db.models import Base, ChatMessage
 from db.reads import ReadPool
-from db.session import Bound, Database
+from db.session import Bound, Database, Session
 from domain.chat_replies import Replies
 from settings import Settings
 from tests.gql import Gql
@@ -184,13 +184,19 @@ def rows(database: Database) -> Rows:
 def statements(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The SQL that runs during the test; clear it where the counting begins."""
     seen: list[str] = []
-    fetch = ReadPool.fetch
+    fetch, prepared = ReadPool.fetch, Session.rows
 
     async def note_read(pool: ReadPool, read: Bound) -> Sequence[Any]:
         note(None, None, read.prepared.sql)
         return await fetch(pool, read)
 
+    async def note_prepared(session: Session, statement: Bound) -> Sequence[Any]:
+        if session.driver is not None:
+            note(None, None, statement.prepared.sql)
+        return await prepared(session, statement)
+
     monkeypatch.setattr(ReadPool, "fetch", note_read)
+    monkeypatch.setattr(Session, "rows", note_prepared)
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         task = asyncio.current_task()

@@ -5,32 +5,39 @@ import signal
 import sys
 from typing import Any
 
+import asyncpg
+
 import cli
 from db import session
 
 _engine = session._engine
+_execute = asyncpg.Connection.execute
+_kept: set[Any] = set()
 
 
-def _dying(connect: dict[str, Any], **options: Any) -> Any:
+def _watched(connect: dict[str, Any], **options: Any) -> Any:
     engine = _engine(connect, **options)
     dialect: Any = engine.sync_engine.dialect
-    execute, commit, kept = dialect.do_execute, dialect.do_commit, set()
+    execute = dialect.do_execute
 
     def watch(cursor: Any, statement: str, *arguments: Any) -> None:
         if statement.startswith("INSERT INTO idempotency_records"):
-            kept.add(cursor._adapt_connection)
+            _kept.add(cursor._adapt_connection._connection)
         execute(cursor, statement, *arguments)
 
-    def commit_and_die(connection: Any) -> None:
-        commit(connection)
-        if connection.dbapi_connection in kept:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    dialect.do_execute, dialect.do_commit = watch, commit_and_die
+    dialect.do_execute = watch
     return engine
 
 
+async def _commit_and_die(connection: Any, query: str, *arguments: Any, **options: Any) -> Any:
+    done = await _execute(connection, query, *arguments, **options)
+    if query == "COMMIT" and connection in _kept:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return done
+
+
 if __name__ == "__main__":
-    session._engine = _dying
+    session._engine = _watched
+    asyncpg.Connection.execute = _commit_and_die
     sys.argv[1:1] = ["serve"]
     cli.main()

@@ -118,8 +118,8 @@ class Saboteur:
         with pytest.MonkeyPatch.context() as patch:
             for name in ("do_execute", "do_execute_no_params", "do_executemany"):
                 patch.setattr(self._dialect, name, self._statement(getattr(self._dialect, name)))
-            patch.setattr(self._dialect, "do_commit", self._commit(self._dialect.do_commit))
-            patch.setattr(asyncpg.Connection, "fetch", self._read(asyncpg.Connection.fetch))
+            patch.setattr(asyncpg.Connection, "fetch", self._prepared(asyncpg.Connection.fetch))
+            patch.setattr(asyncpg.Connection, "execute", self._bound(asyncpg.Connection.execute))
             loop.set_task_factory(_watched)
             try:
                 yield self
@@ -149,42 +149,40 @@ class Saboteur:
 
     def _statement(self, execute: Callable[..., None]) -> Callable[..., None]:
         def call(cursor: Any, *arguments: Any) -> None:
-            self._at_point(cursor._adapt_connection)
+            await_only(self._pass(cursor._adapt_connection._connection))
             execute(cursor, *arguments)
 
         return call
 
-    def _commit(self, commit: Callable[[Any], None]) -> Callable[[Any], None]:
-        def call(connection: Any) -> None:
-            adapted = getattr(connection, "dbapi_connection", connection)
-            self._at_point(adapted)
-            commit(connection)
-            if self._at_point(adapted):
-                adapted._handle_exception(asyncpg.ConnectionDoesNotExistError("closed in the middle of operation"))
-
-        return call
-
-    def _read(self, fetch: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        """Of the pool for reads, which have no SQLAlchemy between."""
+    def _prepared(self, fetch: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        """Of what is prepared, which has no SQLAlchemy between."""
 
         async def call(connection: asyncpg.Connection, *arguments: Any, **options: Any) -> Any:
-            attempt = self._attempt_at(connection)
-            if attempt is not None and attempt.fault is Fault.TERMINATED:
-                await self._terminate(connection.get_server_pid())
-            elif attempt is not None:
-                connection.terminate()
+            await self._pass(connection)
             return await fetch(connection, *arguments, **options)
 
         return call
 
-    def _at_point(self, adapted: Any) -> bool:
+    def _bound(self, execute: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        """Of BEGIN and COMMIT. What breaks after a commit, and before its reply, leaves what was committed."""
+
+        async def call(connection: asyncpg.Connection, query: str, *arguments: Any, **options: Any) -> Any:
+            if query in ("BEGIN", "COMMIT"):
+                await self._pass(connection)
+            done = await execute(connection, query, *arguments, **options)
+            if query == "COMMIT" and await self._pass(connection):
+                raise asyncpg.ConnectionDoesNotExistError("closed in the middle of operation")
+            return done
+
+        return call
+
+    async def _pass(self, connection: asyncpg.Connection) -> bool:
         """Count a point of the database and break the connection there, if it is the one."""
-        connection = adapted._connection
         attempt = self._attempt_at(connection)
         if attempt is None:
             return False
         if attempt.fault is Fault.TERMINATED:
-            await_only(self._terminate(connection.get_server_pid()))
+            await self._terminate(connection.get_server_pid())
         else:
             connection.terminate()
         return True

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from db.models import Finding, Scan
 from db.queries.bulk import insert_children
 from db.queries.relation import Bind, Relation, Wanted
-from db.session import Bound, Session
+from db.session import Bound, Row, Session
 from db.statements import Prepared, among, given
 
 _SPECIAL, _ESCAPED = re.compile(r"[\\%_]"), r"\\\g<0>"
@@ -134,6 +134,12 @@ class FindingsWanted(Wanted):
         return [all_of_them[name] for name in names]
 
 
+_ADD = Prepared(
+    insert(_SCANS)
+    .on_conflict_do_nothing(index_elements=[Scan.user_id, Scan.digest], index_where=Scan.digest.is_not(None))
+    .returning(*_SCAN),
+    [column.key for column in _SCANS.columns if column.computed is None],
+)
 _OWN = Prepared(select(*_SCAN).where(Scan.user_id == given("user_id"), Scan.id == among("ids")))
 _OWN_FINDINGS = Prepared(
     select(*_FINDING)
@@ -152,15 +158,13 @@ def findings(user_id: UUID, finding_ids: Collection[UUID]) -> Bound:
     return _OWN_FINDINGS(user_id=user_id, ids=list(finding_ids))
 
 
-async def add(session: Session, values: Mapping[str, Any]) -> bool:
-    """Insert a scan; False, and nothing written, where this user has one with the same digest.
+async def add(session: Session, values: Mapping[str, Any]) -> Row | None:
+    """Insert a scan; None, and nothing written, where this user has one with the same digest.
 
-    One that another transaction is inserting is waited for.
+    `values` are those of all columns that Postgres does not compute. A scan that another transaction is inserting is
+    waited for.
     """
-    once = insert(_SCANS).on_conflict_do_nothing(
-        index_elements=[Scan.user_id, Scan.digest], index_where=Scan.digest.is_not(None)
-    )
-    return await session.scalar(once.returning(_SCANS.c.id), dict(values)) is not None
+    return await session.row(_ADD(**values))
 
 
 async def by_digests(session: Session, user_id: UUID, digests: Collection[bytes]) -> dict[bytes, UUID]:

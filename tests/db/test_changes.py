@@ -2,15 +2,14 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import asyncpg
 import pytest
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from db import changes
 from db.changes import EVERYBODY, Changes
-from db.session import Database
+from db.session import Database, Read
 
 ONE, OTHER = uuid.uuid4(), uuid.uuid4()
 
@@ -30,8 +29,8 @@ def channel() -> str:
 
 
 @pytest.fixture
-def engine(database: Database) -> AsyncEngine:
-    return database._reads
+def run(database: Database) -> Callable[[Read], Awaitable[object]]:
+    return database.rows
 
 
 @pytest.fixture(autouse=True)
@@ -41,9 +40,9 @@ def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_what_was_not_told_is_told_again(
-    engine: AsyncEngine, channel: str, told: "asyncio.Queue[str]", monkeypatch: pytest.MonkeyPatch
+    run: Callable[[Read], Awaitable[object]], channel: str, told: "asyncio.Queue[str]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    subject = Changes(engine, channel=channel)
+    subject = Changes(run, channel=channel)
     notify, failures = subject._notify, 3
 
     async def fail_first(parts: list[str]) -> None:
@@ -62,10 +61,10 @@ async def test_what_was_not_told_is_told_again(
 
 
 async def test_too_many_are_everybody(
-    engine: AsyncEngine, channel: str, told: "asyncio.Queue[str]", monkeypatch: pytest.MonkeyPatch
+    run: Callable[[Read], Awaitable[object]], channel: str, told: "asyncio.Queue[str]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(changes, "MAX_WAITING", 1)
-    subject = Changes(engine, channel=channel)
+    subject = Changes(run, channel=channel)
     subject.note([ONE])
     subject.note([OTHER])
     await subject.close()
@@ -73,10 +72,10 @@ async def test_too_many_are_everybody(
 
 
 async def test_many_go_in_payloads_that_postgres_takes(
-    engine: AsyncEngine, channel: str, told: "asyncio.Queue[str]"
+    run: Callable[[Read], Awaitable[object]], channel: str, told: "asyncio.Queue[str]"
 ) -> None:
     users = {uuid.uuid4() for _ in range(450)}
-    subject = Changes(engine, channel=channel)
+    subject = Changes(run, channel=channel)
     subject.note(users)
     await subject.close()
     payloads = [await asyncio.wait_for(told.get(), 5) for _ in range(3)]
@@ -85,9 +84,9 @@ async def test_many_go_in_payloads_that_postgres_takes(
 
 
 async def test_a_process_that_ends_does_not_wait_for_a_dead_database(
-    engine: AsyncEngine, channel: str, monkeypatch: pytest.MonkeyPatch
+    run: Callable[[Read], Awaitable[object]], channel: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    subject = Changes(engine, channel=channel)
+    subject = Changes(run, channel=channel)
 
     async def fail(_parts: list[str]) -> None:
         raise OSError("out of reach")

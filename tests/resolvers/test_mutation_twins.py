@@ -6,11 +6,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
-from sqlalchemy.pool import QueuePool
 
 from db import queries
 from db.models import ApiKey, IdempotencyRecord, InviteAttempt
-from db.session import POOL_OVERFLOW, POOL_SIZE, Database
+from db.session import POOL_SIZE, Database
 from resolvers import mutation
 from tests.gql import Answer, Gql
 from tests.people import People, Person
@@ -87,9 +86,9 @@ class _AtWork:
 
 async def test_twins_that_wait_hold_no_connection(gql: Gql, make: People, database: Database, rows: Rows) -> None:
     person, other = await make.person(), await make.person()
-    pool = database._engine.pool
-    assert isinstance(pool, QueuePool)
-    many = 2 * (POOL_SIZE + POOL_OVERFLOW)
+    transactions: Any = database._transactions
+    pool = transactions._pool
+    many = 2 * POOL_SIZE
     async with _AtWork(database, person):
         twins = [asyncio.create_task(gql(person, CREATE, input=NEW_KEY)) for _ in range(many)]
         # Long enough for each of them to have asked once; what is busy then is the one at work and who asks again.
@@ -98,7 +97,7 @@ async def test_twins_that_wait_hold_no_connection(gql: Gql, make: People, databa
         # At some moment nobody asks, and then only the one at work has a connection.
         while 1 not in held and len(held) < 200:
             assert not (await gql(other, "{ me { id } }")).errors
-            held.append(pool.checkedout())
+            held.append(pool.taken)
         assert not any(twin.done() for twin in twins)
         assert min(held) == 1
     answers = await asyncio.gather(*twins)

@@ -2,9 +2,9 @@
 
 import asyncio
 import uuid
+from typing import Any
 
 import pytest
-from sqlalchemy.pool import QueuePool
 
 from db import queries
 from db.session import Database
@@ -20,17 +20,17 @@ async def test_one_account_at_its_own_lock_leaves_connections_to_others(
     gql: Gql, make: People, database: Database
 ) -> None:
     person, other = await make.person(), await make.person()
-    pool = database._engine.pool
-    assert isinstance(pool, QueuePool)
+    transactions: Any = database._transactions
+    pool = transactions._pool
     async with database.transaction() as session:
         await queries.accounts.user_for_update(session, person.user_id)
         waiting = [asyncio.create_task(gql(person, UPDATE, input={"fullName": f"N{number}"})) for number in range(60)]
         # Each looks its account up first, which is a read and needs no turn.
         for _ in range(100):
-            if pool.checkedout() == 1 + WRITES_AT_ONCE:
+            if pool.taken == 1 + WRITES_AT_ONCE:
                 break
             await asyncio.sleep(0.1)
-        assert pool.checkedout() == 1 + WRITES_AT_ONCE
+        assert pool.taken == 1 + WRITES_AT_ONCE
         for _ in range(5):
             assert not (await gql(other, UPDATE, input={"fullName": "Other"})).errors
         assert not any(task.done() for task in waiting)
