@@ -1,11 +1,14 @@
 """How the log looks and what never enters it. Which events are logged is decided where they happen."""
 
+import json
 import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from functools import lru_cache
 from typing import Any
 
+import orjson
 import structlog
 
 _SECRET_NAMES = re.compile(r"authorization|cookie|secret|password|token|api[_-]?key|dsn|database_url", re.IGNORECASE)
@@ -20,8 +23,14 @@ _SECRET_SHAPES = re.compile(
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Blank what is named like a secret or looks like one, in tracebacks too."""
     for name, value in event.items():
-        event[name] = "[redacted]" if _SECRET_NAMES.search(name) else _clean(value)
+        event[name] = "[redacted]" if _names_a_secret(name) else _clean(value)
     return event
+
+
+@lru_cache(maxsize=1000)
+def _names_a_secret(name: str) -> bool:
+    """Of the name of a value, of which the code has few."""
+    return _SECRET_NAMES.search(name) is not None
 
 
 def _clean(value: Any) -> Any:
@@ -38,15 +47,19 @@ def configure(level: str, *, readable: bool | None = None) -> None:
     """Send our events and the standard library's to stderr: readable on a terminal, JSON lines otherwise."""
     if readable is None:
         readable = sys.stderr.isatty()
-    shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
+    marks: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    # What is added after it was looked through is ours.
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
         structlog.processors.format_exc_info,
         redact,
+        *marks,
     ]
-    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer()
+    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer(serializer=_json)
     if readable:
         renderer = structlog.dev.ConsoleRenderer()
     handler = logging.StreamHandler(sys.stderr)
@@ -68,8 +81,29 @@ def configure(level: str, *, readable: bool | None = None) -> None:
     for chatty in ("alembic", "httpx", "httpx2"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[*shared, renderer],
+        # Not by way of the standard library, whose record and formatter cost more than all else of a line.
+        logger_factory=_Lines,
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         cache_logger_on_first_use=True,
     )
+
+
+class _Lines:
+    """Where our events go: each is a line on stderr."""
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
+
+    def msg(self, line: str) -> None:
+        sys.stderr.write(f"{line}\n")
+
+    debug = info = warning = error = critical = msg
+
+
+def _json(event: Any, **options: Any) -> str:
+    try:
+        return orjson.dumps(event, **options).decode()
+    except orjson.JSONEncodeError:
+        # A lone surrogate, or a number beyond 64 bits.
+        return json.dumps(event, **options)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -58,6 +59,7 @@ def test_another_process_is_moved_while_it_runs(file: Path) -> None:
         seen = []
         for by in (timedelta(), 40 * DAY):
             clock.move_followers(file, by)
+            time.sleep(2 * clock._LOOK_EVERY)
             process.stdin.write("now\n")
             process.stdin.flush()
             seen.append(float(process.stdout.readline()))

@@ -87,6 +87,23 @@ def test_tracebacks_and_other_libraries_go_the_same_way(readable: bool) -> None:
         assert second["event"] == "also [redacted]"
 
 
+HARD = """
+import datetime, http, structlog, logs
+logs.configure("info", readable=False)
+log = structlog.get_logger("ours")
+log.debug("not.shown")
+log.info("request", path="/\\ud800", size=2**70, at=datetime.timedelta(1), status=http.HTTPStatus.OK, what=object)
+"""
+
+
+def test_whatever_is_in_an_event_it_is_one_line_of_json() -> None:
+    done = subprocess.run([sys.executable, "-c", HARD], capture_output=True, text=True, check=True)
+    [line] = done.stderr.splitlines()
+    found = json.loads(line)
+    assert (found["path"], found["size"], found["status"]) == ("/\ud800", 2**70, 200)
+    assert found["what"] == "<class 'object'>"
+
+
 def test_uvicorn_has_no_handlers_of_its_own() -> None:
     before = logging.getLogger().handlers[:], logging.getLogger().level
     try:
