@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import httpx
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
 
 import clock
 import errors
@@ -32,7 +33,7 @@ from engine import Engine
 from integrations.clerk import ClerkApi
 from integrations.llm import Llm
 from integrations.llm_terms import NO_KEY, Endpoint
-from middleware import RequestLog, not_served
+from middleware import RequestLog, Shortcut, not_served
 from resolvers.bodies import MB, Bodies, Bounds
 from resolvers.composing import composer
 from resolvers.endpoint import GraphQLEndpoint
@@ -79,12 +80,11 @@ def create_app(settings: Settings) -> Starlette:
             await stack.enter_async_context(parts.replies.running())
             yield
 
-    app = Starlette(
-        routes=_routes(settings, parts),
-        lifespan=lifespan,
-        middleware=_middleware(settings),
-        exception_handlers={HTTPException: not_served},
-    )
+    graphql = _graphql(settings, parts)
+    app = Starlette(routes=_routes(settings, parts, graphql), lifespan=lifespan)
+    # Without Starlette's layer that masks errors, which `RequestLog` does, with the request's id.
+    routed = ExceptionMiddleware(app.router, handlers={HTTPException: not_served})
+    app.middleware_stack = RequestLog(_cors(settings, Shortcut("/graphql", graphql, routed)))
     app.state.database = parts.database
     app.state.head = migrate.head()
     return app
@@ -127,7 +127,7 @@ def _llm(settings: Settings) -> Llm | None:
     return Llm(Endpoint(settings.chat_base_url, settings.chat_model, key))
 
 
-def _routes(settings: Settings, parts: _Parts) -> list[BaseRoute]:
+def _graphql(settings: Settings, parts: _Parts) -> GraphQLEndpoint:
     services = Services(
         database=parts.database,
         plans=parts.plans,
@@ -139,7 +139,7 @@ def _routes(settings: Settings, parts: _Parts) -> list[BaseRoute]:
     async def context_of(request: Request) -> Context:
         return Context(caller=await parts.authenticator.caller(request.headers), services=services)
 
-    graphql = GraphQLEndpoint(
+    return GraphQLEndpoint(
         Engine(
             schema,
             introspection=settings.introspection,
@@ -152,6 +152,9 @@ def _routes(settings: Settings, parts: _Parts) -> list[BaseRoute]:
         sender_of=lambda context: context.caller.bearer,
         bodies=Bodies(Bounds(largest=settings.max_body_mb * MB)),
     )
+
+
+def _routes(settings: Settings, parts: _Parts, graphql: GraphQLEndpoint) -> list[BaseRoute]:
     issuer = settings.clerk_issuer_url or (ISSUERS["clerk"] if parts.local else None)
     clerk = ClerkWebhook(parts.database, secrets=settings.webhook_secrets, issuer=issuer, terms=parts.terms)
     routes: list[BaseRoute] = [
@@ -166,9 +169,9 @@ def _routes(settings: Settings, parts: _Parts) -> list[BaseRoute]:
     return routes + (_local_issuer_routes(parts.local) if parts.local else [])
 
 
-def _middleware(settings: Settings) -> list[Middleware]:
-    cors = Middleware(
-        CORSMiddleware,
+def _cors(settings: Settings, app: ASGIApp) -> ASGIApp:
+    return CORSMiddleware(
+        app,
         allow_origins=list(settings.allowed_origins),
         allow_credentials=True,
         allow_methods=["GET", "POST"],
@@ -176,7 +179,6 @@ def _middleware(settings: Settings) -> list[Middleware]:
         expose_headers=["X-Request-Id", "Retry-After"],
         max_age=600,
     )
-    return [Middleware(RequestLog), cors]
 
 
 async def health(_request: Request) -> Response:

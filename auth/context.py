@@ -150,6 +150,11 @@ class Caller:
         who = await self._who()
         return who.standing if isinstance(who, Actor) else who
 
+    @property
+    def seen(self) -> Standing | None:
+        """The standing of an account in good standing, once it was asked for; before that None."""
+        return self._found.standing if isinstance(self._found, Actor) else None
+
     def foresee(self, needs: frozenset[str]) -> None:
         """Have what will be asked for (`queries.accounts.FORESEEN`) read with the standing, in the same statement."""
         self._needs = needs
@@ -157,8 +162,11 @@ class Caller:
     async def foreseen(self, need: str | None = None) -> Foreseen | None:
         """What was read with the standing, if `need` is in it; None where that has to be read by itself."""
         await self._who()
-        known = need is None or need in self._needs
-        return self._foreseen if known else None
+        return self.known(need)
+
+    def known(self, need: str | None = None) -> Foreseen | None:
+        """What `foreseen` tells, once the account was asked for; before that None."""
+        return self._foreseen if need is None or need in self._needs else None
 
     def forget(self) -> None:
         """What a mutation has changed must be seen by the next one of the same document."""

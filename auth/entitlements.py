@@ -2,18 +2,40 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar, cast
 from uuid import UUID
 
 import clock
 from auth.context import Caller
 from db.session import Readable, Row
+from domain.actor import Standing
 from domain.decisions import Decision, Quota
 from domain.entitlements import decide, quota_of
 from domain.plans import Feature, Plan, Plans
-from domain.usage import Usage, Used, overview, usages
+from domain.usage import Usage, UsageRow, overview, usages
 
-__all__ = ["Decision", "Entitlements", "Feature", "Plan", "Plans", "Quota", "Usage"]
+__all__ = ["Decision", "Entitlements", "Feature", "Plan", "Plans", "Quota", "Usage", "Used"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What an account in good standing has used, at a moment."""
+
+    plans: Plans
+    standing: Standing
+    at: datetime
+    usage: Mapping[str, Usage]
+
+    def quota(self, name: str) -> Quota:
+        """What is used and left of a feature that is counted."""
+        feature = self.plans.features[name]
+        quota = quota_of(self.plans, self.standing, feature, self.usage[name].counted, self.at)
+        assert quota is not None  # a switch has none
+        return quota
 
 
 class Entitlements:
@@ -42,18 +64,26 @@ class Entitlements:
         """The plan that the stored tier stands for."""
         return self.plans.of((await self._caller.actor()).tier)
 
-    async def quota(self, name: str) -> Quota:
-        """What is used and left of a feature that is counted."""
-        standing, feature = (await self._caller.actor()).standing, self.plans.features[name]
-        now, usage = await self._overview()
-        quota = quota_of(self.plans, standing, feature, usage[name].counted, now)
-        assert quota is not None  # a switch has none
-        return quota
+    def tell(self, make: Callable[["Used"], T]) -> T:
+        """What `make` makes of what the account has used.
 
-    async def usage(self, name: str) -> Usage:
-        """What the account has used of a feature."""
-        _, usage = await self._overview()
-        return usage[name]
+        At once where that was read together with the account, since a coroutine would cost the request two tasks; else
+        an awaitable of it, which the signature does not say because the signature of a field cannot.
+        """
+        standing = self._caller.seen
+        if self._usage is None and standing is not None and self._caller.known("usage") is not None:
+            self._usage = self._foreseen()
+        if self._usage is None or standing is None:
+            return cast("T", self._tell(make))
+        return make(Used(self.plans, standing, *self._usage))
+
+    async def used(self) -> "Used":
+        """What the account has used."""
+        standing = (await self._caller.actor()).standing
+        return Used(self.plans, standing, *await self._overview())
+
+    async def _tell(self, make: Callable[["Used"], T]) -> T:
+        return make(await self.used())
 
     def forget(self) -> None:
         """A mutation may have changed it."""
@@ -68,8 +98,13 @@ class Entitlements:
             return self._usage
 
     async def _read(self, user_id: UUID) -> tuple[datetime, Mapping[str, Usage]]:
-        foreseen = await self._caller.foreseen("usage")
+        await self._caller.actor()
+        foreseen = self._foreseen()
         if foreseen is not None:
-            return foreseen.at, usages(self.plans, map(Used._make, foreseen.row.usage or ()))
+            return foreseen
         now = clock.now()
         return now, usages(self.plans, await self._rows(overview(user_id, now)))
+
+    def _foreseen(self) -> tuple[datetime, Mapping[str, Usage]] | None:
+        found = self._caller.known("usage")
+        return found and (found.at, usages(self.plans, map(UsageRow._make, found.row.usage or ())))

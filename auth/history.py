@@ -21,17 +21,19 @@ class History:
     def __init__(self, caller: Caller, rows: Callable[[Readable], Awaitable[Sequence[Row]]]) -> None:
         self._caller = caller
         self._rows = rows
-        self._since: DataLoader[date, _ByFeature] = DataLoader(load_fn=self._read)
+        self._since: DataLoader[date, _ByFeature] | None = None
 
     async def days(self, feature: Feature, days: int) -> list[tuple[date, int]]:
         """Each of so many days in UTC, the oldest first and today last, and how often the feature was used on it."""
         since = clock.now().date() - timedelta(days=days - 1)
+        if self._since is None:
+            self._since = DataLoader(load_fn=self._read)
         counts = (await self._since.load(since)).get(feature.key, {})
         return [(day, counts.get(day, 0)) for day in (since + timedelta(days=number) for number in range(days))]
 
     def forget(self) -> None:
         """A mutation may have changed it."""
-        self._since.clear_all()
+        self._since = None
 
     async def _read(self, sinces: list[date]) -> list[_ByFeature]:
         """The longest range has the others in it."""

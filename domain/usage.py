@@ -29,7 +29,7 @@ class Usage:
     counted: int = 0
 
 
-class Used(NamedTuple):
+class UsageRow(NamedTuple):
     """What `overview` reads of one feature, in the order of its columns."""
 
     feature: str
@@ -45,7 +45,7 @@ def overview(user_id: UUID, now: datetime) -> Bound:
     return queries.usage.overview(user_id, now.date(), now.date().replace(day=1))
 
 
-def usages(plans: Plans, rows: Iterable[Row | Used]) -> dict[str, Usage]:
+def usages(plans: Plans, rows: Iterable[Row | UsageRow]) -> dict[str, Usage]:
     """The usage of each feature of the plans."""
     found = dict.fromkeys(plans.features, Usage())
     for row in rows:

@@ -158,7 +158,7 @@ class Engine:
     def _refusal_of_values(
         self, document: Document, operation: OperationDefinitionNode, variables: Mapping[str, Any]
     ) -> Refused | None:
-        faults = unstorable_strings(variables)
+        faults = unstorable_strings(variables) if variables else ()
         if faults:
             return Refused(Reason.INPUT, (GraphQLError("A value of the variables cannot be taken."),), faults)
         return self._documents.weigh(document, operation, variables)

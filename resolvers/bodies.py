@@ -63,6 +63,19 @@ class Bodies:
         self._places = _Places(self._bounds)
         self._work = asyncio.Semaphore(self._bounds.worked_on)
 
+    async def small(self, request: Request) -> bytearray | None:
+        """The whole of a body that needs no turn; None, and nothing read, where its size is not told, or larger.
+
+        Raises `BodyTooSlow` and `ClientDisconnect`, and `BodyTooLarge` where it is not as long as was told.
+        """
+        size, most = _announced(request), self._bounds.unqueued
+        if size is None or size > min(most, self._bounds.small, self._bounds.largest):
+            return None
+        body = bytearray()
+        if not await _receive(request.receive, body, self._bounds, until=most) or len(body) > most:
+            raise _too_large(most, nobody=False)
+        return body
+
     @asynccontextmanager
     async def received(self, request: Request, sender: Hashable | None) -> AsyncIterator[bytearray]:
         """The whole body, which lasts until the block ends; clear it as soon as it is not needed any more.

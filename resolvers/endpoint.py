@@ -2,31 +2,30 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from http import HTTPStatus
 from typing import Any
 
 import orjson
-import structlog
 from graphql import OperationType
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
 from engine import Answer, Engine, Executed, GraphQLRequest, Reason, Refused
-from errors import AppError, InvalidCredential, ServiceUnavailable
+from errors import AppError, InvalidCredential
 from resolvers import rendering
 from resolvers.bodies import Bodies
 from resolvers.negotiation import GRAPHQL_JSON, HTML, JSON, MAX_HEADER, preferred
+from resolvers.patience import Patience
 from resolvers.refusals import BadRequest, MethodNotAllowed, NotAcceptable
 from resolvers.request import of_body, of_query, require_json
-
-_log = structlog.get_logger(__name__)
 
 MakeContext = Callable[[Request], Awaitable[object]]
 
 _OPERATIONS = {"GET": (OperationType.QUERY,), "POST": (OperationType.QUERY, OperationType.MUTATION)}
+# JSON before the newer type: a caller who says nothing, or */*, may rely on the status 200 of old.
+_OFFERS = (JSON, GRAPHQL_JSON)
 _CLIENT_LEFT = 499  # nobody reads it; the log does
 # Seconds. A body may take minutes, in which a key is revoked.
 _JUDGED_FOR = 1.0
@@ -93,11 +92,12 @@ class GraphQLEndpoint:
     def _media_type(self, request: Request) -> str:
         if request.method not in _OPERATIONS:
             raise MethodNotAllowed("GraphQL is served by GET, for queries, and by POST.")
-        # JSON before the newer type: a caller who says nothing, or */*, may rely on the status 200 of old.
-        offers = [JSON, GRAPHQL_JSON]
+        offers: tuple[str, ...] = _OFFERS
         if request.method == "GET" and self._graphiql_html is not None:
-            offers.append(HTML)
-        chosen = preferred(",".join(request.headers.getlist("accept")), offers)
+            offers = (*offers, HTML)
+        accept = ",".join(request.headers.getlist("accept"))
+        # What is longer is not even looked at, and must not be remembered.
+        chosen = preferred(accept, offers) if len(accept) <= MAX_HEADER else None
         if chosen is None:
             raise NotAcceptable(f"Accept {GRAPHQL_JSON} or {JSON}, in at most {MAX_HEADER} characters.")
         return chosen
@@ -108,46 +108,28 @@ class GraphQLEndpoint:
 
     async def _answer_body(self, request: Request) -> Answer:
         require_json(request)
-        now = asyncio.get_running_loop().time
-        context, judged = await self._context(request), now()
+        judged, context = asyncio.get_running_loop().time(), await self._context(request)
+        small = await self._bodies.small(request)
+        if small is not None:
+            return await self._answer_read(request, small, context, judged)
         async with self._bodies.received(request, self._sender_of(context)) as body:
-            if now() - judged > _JUDGED_FOR:
-                context = await self._context(request)
-            return await self._execute(request, await of_body(body), context)
+            return await self._answer_read(request, body, context, judged)
+
+    async def _answer_read(self, request: Request, body: bytearray, context: object, judged: float) -> Answer:
+        if asyncio.get_running_loop().time() - judged > _JUDGED_FOR:
+            context = await self._context(request)
+        return await self._execute(request, await of_body(body), context)
 
     async def _context(self, request: Request, *, may_watch: bool = False) -> object:
-        async with self._in_time(request, may_watch=may_watch):
+        async with self._patience(request, may_watch=may_watch):
             return await self._make_context(request)
 
     async def _execute(self, request: Request, asked: GraphQLRequest, context: object) -> Answer:
-        async with self._in_time(request, operation=asked.operation_name or ""):
+        async with self._patience(request, may_watch=True, operation=asked.operation_name or ""):
             return await self._engine.execute(asked, context, operations=_OPERATIONS[request.method])
 
-    @asynccontextmanager
-    async def _in_time(self, request: Request, *, may_watch: bool = True, operation: str = "") -> AsyncIterator[None]:
-        """Go on while time and the caller's patience last. To watch for who leaves takes what is left of a body."""
-        deadline = asyncio.timeout(self._timeout)
-        watch = asyncio.create_task(_expire_on_disconnect(request.receive, deadline)) if may_watch else None
-        try:
-            async with deadline:
-                yield
-        except TimeoutError:
-            if not deadline.expired():
-                raise
-            if watch is not None and watch.done():
-                raise ClientDisconnect from None
-            _log.warning("execution.timed_out", operation=operation[:100], seconds=self._timeout)
-            raise ServiceUnavailable(f"The answer took longer than {self._timeout:g} seconds.") from None
-        finally:
-            if watch is not None:
-                watch.cancel()
-                await asyncio.gather(watch, return_exceptions=True)
-
-
-async def _expire_on_disconnect(receive: Receive, deadline: asyncio.Timeout) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    deadline.reschedule(0)
+    def _patience(self, request: Request, *, may_watch: bool, operation: str = "") -> Patience:
+        return Patience(self._timeout, request.receive if may_watch else None, operation)
 
 
 def _response(answer: Answer, media_type: str, request_id: str, *, is_get: bool) -> Response:

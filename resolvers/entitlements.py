@@ -18,7 +18,7 @@ class EntitlementsQuery:
         description="What the caller has used. An invite is not needed; an API key needs the scope account:read.",
     )
     async def usage(self, info: Info) -> Usage:
-        return await usage_of(info.context.entitlements)
+        return usage_of(await info.context.entitlements.used())
 
     @strawberry.field(
         permission_classes=[strangers_or(has_scope("account:read"))],

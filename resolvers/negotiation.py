@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 JSON = "application/json"
@@ -51,7 +52,8 @@ def media_types(header: str) -> list[MediaType]:
     return found
 
 
-def preferred(accept: str, offers: Sequence[str]) -> str | None:
+@lru_cache(maxsize=256)
+def preferred(accept: str, offers: tuple[str, ...]) -> str | None:
     """The offer the caller likes best, or None where none is acceptable.
 
     The most specific range that names an offer decides its weight, so `*/*` cannot bring back what `;q=0` refused.
@@ -75,5 +77,9 @@ def preferred(accept: str, offers: Sequence[str]) -> str | None:
 
 def is_json(content_type: Sequence[str]) -> bool:
     """Whether the values of the `Content-Type` header say JSON in UTF-8, once, and nothing else."""
+    return list(content_type) == [JSON] or _is_json(content_type)
+
+
+def _is_json(content_type: Sequence[str]) -> bool:
     media = media_types(",".join(content_type))
     return len(media) == 1 and media[0].name == JSON and media[0].is_utf8

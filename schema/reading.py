@@ -64,12 +64,6 @@ class Reader:
         )
         return number
 
-    def know_count(self, relation: Relation, parent: UUID, number: int) -> None:
-        """What `count` need not read any more."""
-        self._loader((relation, None, "count"), lambda parents: self._counts(relation, parents, None)).prime(
-            parent, number
-        )
-
     def forget(self) -> None:
         """Drop what was loaded: a mutation may have changed it."""
         self._loaders.clear()

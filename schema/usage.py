@@ -5,7 +5,7 @@ from typing import Annotated
 
 import strawberry
 
-from auth.entitlements import Entitlements
+from auth.entitlements import Used
 from errors import collect_faults
 from schema.context import Info
 from schema.entitlements import Quota, find_feature
@@ -59,23 +59,23 @@ class Limits:
     )
 
 
-async def usage_of(entitlements: Entitlements) -> Usage:
+def usage_of(used: Used) -> Usage:
     """What the caller has used."""
-    scans = await entitlements.usage("scans")
+    scans = used.usage["scans"]
     return Usage(
         scans_today=scans.today,
         scans_this_month=scans.this_month,
         scans_total=scans.total,
-        ai_messages=Quota.of(await entitlements.quota("aiMessages")),
-        portfolios=Quota.of(await entitlements.quota("portfolios")),
+        ai_messages=Quota.of(used.quota("aiMessages")),
+        portfolios=Quota.of(used.quota("portfolios")),
     )
 
 
-async def limits_of(entitlements: Entitlements) -> Limits:
+def limits_of(used: Used) -> Limits:
     """How much the caller may, and has left."""
-    messages = await entitlements.quota("aiMessages")
+    messages = used.quota("aiMessages")
     return Limits(
-        max_portfolios=(await entitlements.quota("portfolios")).limit,
+        max_portfolios=used.quota("portfolios").limit,
         max_ai_messages=messages.limit,
         ai_messages_used=messages.used,
         ai_messages_remaining=messages.remaining,
