@@ -37,6 +37,7 @@ from middleware import RequestLog, Shortcut, not_served
 from resolvers.bodies import MB, Bodies, Bounds
 from resolvers.composing import composer
 from resolvers.endpoint import GraphQLEndpoint
+from resolvers.fallbacks import FallbackLog
 from resolvers.graphiql import graphiql_page
 from resolvers.root import schema
 from schema.context import Context, Services
@@ -146,6 +147,7 @@ def _graphql(settings: Settings, parts: _Parts) -> GraphQLEndpoint:
             compiled=settings.engine == "compiled",
             composer=composer,
             foresee=Context.foresee,
+            on_fallback=FallbackLog(),
         ),
         context_of,
         graphiql_html=graphiql_page() if settings.graphiql else None,

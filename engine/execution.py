@@ -38,7 +38,8 @@ class Engine:
     Strawberry's schema extensions and operation directives do not run here, so a schema that has some is refused.
     With `compiled` an operation that comes again runs as a plan: the same answer, sooner. A `composer` answers fields
     of plans whole, such as that of `engine.sql`. `foresee` is told, with the context and before anything runs, what the
-    fields of a plan declare as their `NEEDS`.
+    fields of a plan declare as their `NEEDS`. `on_fallback` is told why graphql-core answers what no plan can, once
+    for each document and reason.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Engine:
         compiled: bool = True,
         composer: Composer | None = None,
         foresee: Callable[[Any, frozenset[str]], None] | None = None,
+        on_fallback: Callable[[str], None] | None = None,
     ) -> None:
         if schema.get_extensions():
             raise TypeError(
@@ -63,7 +65,9 @@ class Engine:
         self._foresee = foresee
         self._documents = Documents(schema, limits, introspection=introspection)
         self._planner = (
-            Planner(schema, hide_suggestions=self._hide_suggestions, composer=composer) if compiled else None
+            Planner(schema, hide_suggestions=self._hide_suggestions, composer=composer, on_fallback=on_fallback)
+            if compiled
+            else None
         )
 
     @property

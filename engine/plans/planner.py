@@ -31,20 +31,35 @@ class _Known:
 
 @dataclass(slots=True)
 class Planned:
-    """What is known of the operations of one document. `grow` is told of the bytes that plans take."""
+    """What is known of the operations of one document. `grow` is told of the bytes that plans take.
+
+    `fell_back`: why graphql-core has answered some of them.
+    """
 
     grow: Callable[[int], None]
     operations: dict[str | None, _Known] = field(default_factory=dict)
+    fell_back: set[Fallback] = field(default_factory=set)
 
 
 class Planner:
-    """Plans for one schema. `fallbacks` counts the requests that graphql-core answered although there should be one."""
+    """Plans for one schema. `fallbacks` counts the requests that graphql-core answered although there should be one.
 
-    def __init__(self, schema: Schema, *, hide_suggestions: bool, composer: Composer | None) -> None:
+    `on_fallback` is told why, the first time for each document.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        *,
+        hide_suggestions: bool,
+        composer: Composer | None,
+        on_fallback: Callable[[str], None] | None = None,
+    ) -> None:
         self._schema = schema._schema  # noqa: SLF001 - Strawberry has no public way to graphql-core's schema
         self._hide_suggestions = hide_suggestions
         self._resolving = Resolving(schema)
         self._composer = composer
+        self._on_fallback = on_fallback
         self._known_executor = schema.execution_context_class is StrawberryGraphQLCoreExecutionContext
         self.fallbacks: Counter[str] = Counter()
 
@@ -62,6 +77,9 @@ class Planner:
         found = self._find(planned, document, operation, variables)
         if isinstance(found, Fallback):
             self.fallbacks[found.value] += 1
+            if self._on_fallback is not None and found not in planned.fell_back:
+                planned.fell_back.add(found)
+                self._on_fallback(found.value)
             return None
         return found
 

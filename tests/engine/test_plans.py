@@ -169,6 +169,19 @@ async def test_what_no_plan_can_do_is_answered_and_counted(text: str, reason: Fa
     assert engine.fallbacks[reason] >= 2
 
 
+async def test_a_fallback_is_told_once_for_each_document_and_reason() -> None:
+    told: list[str] = []
+    engine = Engine(schema, on_fallback=told.append)
+    for text in ("{ __typename }", "{ __schema { queryType { name } } }", "{ __schema { __typename } }") * 3:
+        await ask(engine, text)
+    assert told == [Fallback.INTROSPECTION] * 2
+    assert engine.fallbacks == {Fallback.INTROSPECTION: 6}
+    condition = "query($c: Boolean = true) { a: text @skip(if: $c) }"
+    for c in (None, True, None):
+        await ask(engine, condition, c=c)
+    assert told[2:] == [Fallback.CONDITION]
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

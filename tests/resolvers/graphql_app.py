@@ -138,7 +138,10 @@ schema = strawberry.Schema(query=Query, mutation=Mutation)
 
 
 def make_app(
-    probe: Probe, make_context: Callable[[Request], Awaitable[object]] | None = None, **options: Any
+    probe: Probe,
+    make_context: Callable[[Request], Awaitable[object]] | None = None,
+    engine: Engine | None = None,
+    **options: Any,
 ) -> Starlette:
     """The endpoint at /graphql, as the product routes it."""
 
@@ -146,7 +149,7 @@ def make_app(
         return probe
 
     options.setdefault("sender_of", lambda _context: "somebody")
-    endpoint = GraphQLEndpoint(Engine(schema), make_context or context_of, **options)
+    endpoint = GraphQLEndpoint(engine or Engine(schema), make_context or context_of, **options)
     return Starlette(routes=[Route("/graphql", endpoint)])
 
 
