@@ -29,7 +29,7 @@ from domain.chat_writing import Writer
 from domain.enrichment import Enrichment
 from domain.plans import Plans
 from domain.plans import load as load_plans
-from engine import Engine
+from engine import Engine, Limits
 from integrations.clerk import ClerkApi
 from integrations.llm import Llm
 from integrations.llm_terms import NO_KEY, Endpoint
@@ -143,6 +143,7 @@ def _graphql(settings: Settings, parts: _Parts) -> GraphQLEndpoint:
     return GraphQLEndpoint(
         Engine(
             schema,
+            limits=limits_of(settings),
             introspection=settings.introspection,
             compiled=settings.engine == "compiled",
             composer=composer,
@@ -169,6 +170,18 @@ def _routes(settings: Settings, parts: _Parts, graphql: GraphQLEndpoint) -> list
     if settings.graphiql:
         routes.append(Route("/", lambda _: RedirectResponse("/graphql")))
     return routes + (_local_issuer_routes(parts.local) if parts.local else [])
+
+
+def limits_of(settings: Settings) -> Limits:
+    """What one document may be at most."""
+    return Limits(
+        tokens=settings.graphql_max_tokens,
+        depth=settings.graphql_max_depth,
+        root_fields=settings.graphql_max_root_fields,
+        aliases=settings.graphql_max_aliases,
+        directives=settings.graphql_max_directives,
+        cost=settings.graphql_max_cost,
+    )
 
 
 def _cors(settings: Settings, app: ASGIApp) -> ASGIApp:

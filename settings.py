@@ -72,6 +72,12 @@ class Settings(BaseSettings):
     chat_model: str | None = None
 
     engine: Literal["compiled", "graphql-core"] = "compiled"
+    graphql_max_tokens: int = Field(3_000, ge=200, le=10_000)
+    graphql_max_depth: int = Field(40, ge=18, le=100)
+    graphql_max_root_fields: int = Field(50, ge=1, le=200)
+    graphql_max_aliases: int = Field(100, ge=0, le=1_000)
+    graphql_max_directives: int = Field(100, ge=0, le=1_000)
+    graphql_max_cost: int = Field(20_000, ge=1_000, le=50_000)
     graphiql_enabled: bool | None = None
     introspection_enabled: bool | None = None
     dev_issuer_enabled: bool | None = None

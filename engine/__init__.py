@@ -2,13 +2,14 @@
 
 from engine.answers import Answer, Executed, InputFault, Reason, Refused
 from engine.execution import Engine, GraphQLRequest
-from engine.limits import Limits
+from engine.limits import Cost, Limits
 from engine.plans import NEEDS
 from engine.strings import unstorable_strings
 
 __all__ = [
     "NEEDS",
     "Answer",
+    "Cost",
     "Engine",
     "Executed",
     "GraphQLRequest",

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 from graphql import GraphQLError
 
+from engine.limits import Cost, TooComplex
+
 
 class Reason(Enum):
     """Why a request was refused."""
@@ -30,7 +32,9 @@ class InputFault(NamedTuple):
 class Refused:
     """A request error: the response has no `data` entry (GraphQL specification, section 7.1).
 
-    Nothing ran, or, as the message says then, it was cut off as too large; mutations keep the effects they had.
+    Nothing ran, or, as the message says then, it was cut off as too large; mutations keep the effects they had. For
+    COMPLEXITY the error's `extensions` say which `measure` passed which `limit`, and how much was `requested` where
+    that is known.
     """
 
     reason: Reason
@@ -40,10 +44,11 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Executed:
-    """The operation ran. `data` is null where an error reached the root."""
+    """The operation ran. `data` is null where an error reached the root; `cost` is there where it was asked for."""
 
     data: dict[str, Any] | None
     errors: Sequence[GraphQLError] = ()
+    cost: Cost | None = None
 
 
 Answer = Executed | Refused
@@ -52,3 +57,11 @@ Answer = Executed | Refused
 def refuse(reason: Reason, message: str) -> Refused:
     """Refuse with one error of ours."""
     return Refused(reason, (GraphQLError(message),))
+
+
+def refuse_too_complex(error: TooComplex) -> Refused:
+    """Refuse what passes a limit."""
+    extensions = {"measure": error.measure, "limit": error.limit}
+    if error.requested is not None:
+        extensions["requested"] = error.requested
+    return Refused(Reason.COMPLEXITY, (GraphQLError(str(error), extensions=extensions),))

@@ -6,14 +6,17 @@ from typing import Any, cast
 
 from graphql.execution import Executor
 
+from engine.limits import TooComplex
+
 Futures = set[asyncio.Future[Any]]
 
 
-class TooManyFieldsError(Exception):
+class TooManyFieldsError(TooComplex):
     """The operation turned out to select more fields than one may. It ends the operation, not just its field."""
 
     def __init__(self, most: int) -> None:
-        super().__init__(f"The answer has more than {most} fields and was cut off; ask for less.")
+        message = f"The answer has more than {most} fields and was cut off. Ask for less at once."
+        super().__init__("executedFields", most, message)
 
 
 class CancelledElsewhereError(Exception):

@@ -26,9 +26,9 @@ from strawberry import Schema
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
-from engine.answers import InputFault, Reason, Refused, refuse
-from engine.complexity import Complexity, TooComplex
-from engine.limits import Limits
+from engine.answers import InputFault, Reason, Refused, refuse_too_complex
+from engine.complexity import Complexity
+from engine.limits import Cost, Limits, TooComplex, too_deep
 from engine.plans import Planned
 from engine.remembering import Remembered
 from engine.strings import fault_of_surrogate, faults_of_literals
@@ -73,7 +73,7 @@ class Documents:
     def get(self, text: str) -> Document | Refused:
         """The document, or why it may not run."""
         if len(text) > self._limits.characters:
-            return refuse(Reason.COMPLEXITY, f"The document is longer than {self._limits.characters} characters.")
+            return refuse_too_complex(_too_long("characters", self._limits.characters, len(text)))
         key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
         known = self._remembered.get(key) or self._refusals.get(key)
         if known is not None:
@@ -94,38 +94,57 @@ class Documents:
             try:
                 self._complexity.check_values(document.ast, operation, variables)
             except TooComplex as error:
-                return refuse(Reason.COMPLEXITY, str(error))
+                return refuse_too_complex(error)
         return None
+
+    def cost(self, document: Document, operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> Cost:
+        """What the operation was counted to cost with these variables."""
+        return self._complexity.cost(document.ast, operation, variables)
 
     def _check(self, key: bytes, text: str) -> Document | Refused:
         limits = self._limits
         # Each location in an error costs a walk over the lines before it.
-        if sum(1 for _ in _NEWLINE.finditer(text)) >= limits.lines:
-            return refuse(Reason.COMPLEXITY, f"The document has more than {limits.lines} lines.")
+        lines = 1 + sum(1 for _ in _NEWLINE.finditer(text))
+        if lines > limits.lines:
+            return refuse_too_complex(_too_long("lines", limits.lines, lines))
         try:
             ast = parse(text, max_lexical_tokens=limits.tokens, max_comments=limits.tokens)
             varies = self._complexity.check(ast)
         except GraphQLSyntaxError as error:
-            fault = fault_of_surrogate(text, next(iter(error.positions or ()), 0))
-            return Refused(Reason.INPUT, (error,), (fault,)) if fault else Refused(_reason(error), (error,))
+            return self._refuse_syntax(text, error)
         except TooComplex as error:
-            return refuse(Reason.COMPLEXITY, str(error))
+            return refuse_too_complex(error)
         faults: tuple[InputFault, ...] = faults_of_literals(ast) if "\0" in text or "\\u" in text else ()
         if faults:
             return Refused(Reason.INPUT, (GraphQLError("A string of the document cannot be stored."),), faults)
         return self._validate(key, ast, varies=varies)
+
+    def _refuse_syntax(self, text: str, error: GraphQLSyntaxError) -> Refused:
+        if error.message.endswith("Parsing aborted."):
+            for measure in ("tokens", "comments"):
+                if f" {measure}. " in error.message:
+                    return refuse_too_complex(_too_long(measure, self._limits.tokens))
+            return refuse_too_complex(too_deep(self._limits.depth))
+        fault = fault_of_surrogate(text, next(iter(error.positions or ()), 0))
+        return Refused(Reason.INPUT, (error,), (fault,)) if fault else Refused(Reason.PARSE, (error,))
 
     def _validate(self, key: bytes, ast: DocumentNode, *, varies: bool) -> Document | Refused:
         errors = validate(
             self._schema, ast, self._rules, max_errors=_MAX_ERRORS, hide_suggestions=self._hide_suggestions
         )
         if errors and all(isinstance(error, ValidationAbortedError) for error in errors):
-            return refuse(Reason.COMPLEXITY, "The document selects the same fields too often, or nests too deep.")
+            message = "The document selects the same fields too often, or nests too deep. Select each of them once."
+            return refuse_too_complex(TooComplex("comparisons", _MERGE_BUDGET, message))
         if errors:
             return Refused(Reason.VALIDATION, errors)
         operations = [node for node in ast.definitions if isinstance(node, OperationDefinitionNode)]
         by_name = {node.name.value if node.name else None: node for node in operations}
         return Document(ast, by_name, varies, Planned(partial(self._remembered.grow, key)))
+
+
+def _too_long(measure: str, limit: int, requested: int | None = None) -> TooComplex:
+    message = f"The document has more than {limit} {measure}. Ask for less at once, or send values as variables."
+    return TooComplex(measure, limit, message, requested)
 
 
 def _size_of_document(text: str, document: Document) -> int:
@@ -146,7 +165,7 @@ def _without_source(refused: Refused) -> Refused:
     """The same refusal; its errors know their places, but do not keep the document alive."""
     errors = []
     for error in refused.errors:
-        light = GraphQLError(error.message)
+        light = GraphQLError(error.message, extensions=error.extensions)
         light.locations = error.locations
         errors.append(light)
     return Refused(refused.reason, tuple(errors), refused.faults)
@@ -166,7 +185,3 @@ def _rules(*, introspection: bool) -> list[type[ASTValidationRule]]:
     if not introspection:
         rules.append(NoSchemaIntrospectionCustomRule)
     return rules
-
-
-def _reason(error: GraphQLSyntaxError) -> Reason:
-    return Reason.COMPLEXITY if error.message.endswith("Parsing aborted.") else Reason.PARSE

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from graphql import ExecutionResult, GraphQLError, OperationDefinitionNode, OperationType
@@ -11,7 +11,7 @@ from graphql.execution import Executor, get_variable_values
 from strawberry import Schema
 from strawberry.execution import optimized_is_awaitable
 
-from engine.answers import Answer, Executed, InputFault, Reason, Refused, refuse
+from engine.answers import Answer, Executed, InputFault, Reason, Refused, refuse, refuse_too_complex
 from engine.bounded import Bounded, TooManyFieldsError
 from engine.documents import Document, Documents
 from engine.limits import Limits
@@ -24,12 +24,13 @@ _VARIABLE_ERROR = re.compile(r"Variable '\$(\w+)' has invalid value(?: at (\S+))
 
 @dataclass(frozen=True, slots=True)
 class GraphQLRequest:
-    """What a client asks, of any transport."""
+    """What a client asks, of any transport. With `report_cost` the answer tells what it was counted to cost."""
 
     query: str
     variables: Mapping[str, Any] = field(default_factory=dict)
     operation_name: str | None = None
     extensions: Mapping[str, Any] = field(default_factory=dict)
+    report_cost: bool = False
 
 
 class Engine:
@@ -100,9 +101,10 @@ class Engine:
         if refused is not None:
             return refused
         try:
-            return await self._run(document, operation, request, root, context)
+            answer = await self._run(document, operation, request, root, context)
         except TooManyFieldsError as error:
-            return refuse(Reason.COMPLEXITY, str(error))
+            return refuse_too_complex(error)
+        return self._with_cost(answer, document, operation, request.variables) if request.report_cost else answer
 
     async def _run(
         self,
@@ -158,6 +160,13 @@ class Engine:
             await cast("Bounded", executor).settle()
         finished = cast("ExecutionResult", result)
         return Executed(finished.data, finished.errors or ())
+
+    def _with_cost(
+        self, answer: Answer, document: Document, operation: OperationDefinitionNode, variables: Mapping[str, Any]
+    ) -> Answer:
+        if isinstance(answer, Refused):
+            return answer
+        return replace(answer, cost=self._documents.cost(document, operation, variables))
 
     def _refusal_of_values(
         self, document: Document, operation: OperationDefinitionNode, variables: Mapping[str, Any]

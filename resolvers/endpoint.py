@@ -135,7 +135,9 @@ class GraphQLEndpoint:
 def _response(answer: Answer, media_type: str, request_id: str, *, is_get: bool) -> Response:
     if isinstance(answer, Executed):
         rendered = rendering.render_executed(answer, request_id)
-        body = {"errors": rendered, "data": answer.data} if rendered else {"data": answer.data}
+        body: dict[str, Any] = {"errors": rendered, "data": answer.data} if rendered else {"data": answer.data}
+        if answer.cost is not None:
+            body["extensions"] = {"cost": rendering.render_cost(answer.cost)}
         wait = rendering.retry_after(rendered)
         return _json(body, HTTPStatus.OK, media_type, {"Retry-After": str(wait)} if wait is not None else {})
     status, headers = _status_of(answer, media_type, is_get=is_get)

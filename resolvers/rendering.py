@@ -9,7 +9,7 @@ from graphql import GraphQLError, ValueNode
 from strawberry.exceptions import StrawberryInputCoercionError
 
 import errors
-from engine import Executed, Reason, Refused
+from engine import Cost, Executed, Reason, Refused
 from errors import AppError, Fault
 
 _log = structlog.get_logger(__name__)
@@ -34,7 +34,11 @@ def render_refused(refused: Refused) -> list[dict[str, Any]]:
     code = _CODES[refused.reason]
     if code != errors.BadUserInput.code:
         return [
-            {"message": _bounded(error.message), **_locations([error]), "extensions": {"code": code}}
+            {
+                "message": _bounded(error.message),
+                **_locations([error]),
+                "extensions": {"code": code, **(error.extensions or {})},
+            }
             for error in refused.errors
         ]
     faults = [Fault(_bounded(fault.path), _bounded(fault.message)) for fault in refused.faults]
@@ -64,6 +68,19 @@ def render_executed(executed: Executed, request_id: str) -> list[dict[str, Any]]
     if len(ours) > _MAX_LOGGED:
         _log.error("resolver.failed_often", request_id=request_id, more=len(ours) - _MAX_LOGGED)
     return rendered
+
+
+def render_cost(cost: Cost) -> dict[str, Any]:
+    """What an operation was counted to cost, as clients read it."""
+    return {
+        "requested": cost.requested,
+        "limit": cost.limit,
+        "tokens": cost.tokens,
+        "depth": cost.depth,
+        "rootFields": cost.root_fields,
+        "aliases": cost.aliases,
+        "directives": cost.directives,
+    }
 
 
 def render(error: AppError, **where: Any) -> dict[str, Any]:

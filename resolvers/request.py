@@ -153,9 +153,12 @@ def _refuse_surrogates(raw: bytes | bytearray) -> None:
 def _graphql_request(given: Mapping[str, Any]) -> GraphQLRequest:
     """The request from its parameters, which have their types or all faults at once. Other members are ignored."""
     query, name, variables, extensions = (given.get(parameter) for parameter in _PARAMETERS)
+    asked = extensions if isinstance(extensions, dict) else {}
     with collect_faults() as faults:
         faults.unless(isinstance(query, str), "query", "must be a string: the GraphQL document.")
+        cost = asked.get("cost")
+        faults.unless(isinstance(cost, bool | None), "extensions.cost", "must be true or false.")
         faults.unless(isinstance(name, str | None), "operationName", "must be a string or null.")
         faults.unless(isinstance(variables, dict | None), "variables", "must be an object or null.")
         faults.unless(isinstance(extensions, dict | None), "extensions", "must be an object or null.")
-    return GraphQLRequest(query or "", variables or {}, name or None, extensions or {})
+    return GraphQLRequest(query or "", variables or {}, name or None, asked, report_cost=bool(cost))

@@ -19,7 +19,7 @@ from schema.context import Info
 from schema.entitlements import USUAL, Entitlement, Plan
 from schema.inputs import MutationInput, check_text
 from schema.node import Node
-from schema.pagination import After, Before, Connection, First, Last, Page, connect
+from schema.pagination import COUNTED, After, Before, Connection, First, Last, Page, connect
 from schema.payloads import Payload
 from schema.portfolios import Portfolio
 from schema.scans import Scan, connect_scans
@@ -79,7 +79,7 @@ class User(Node):
     async def entitlements(self, info: Info) -> list[Entitlement]:
         return [Entitlement.of(decision) for decision in await info.context.entitlements.all()]
 
-    @strawberry.field(metadata={NEEDS: "portfolio_count"}, description="How many portfolios there are.")
+    @strawberry.field(metadata={**COUNTED, NEEDS: "portfolio_count"}, description="How many portfolios there are.")
     def portfolio_count(self, info: Info) -> int:
         known = info.context.caller.known("portfolio_count")
         if known is not None and known.row.id == self.pk:

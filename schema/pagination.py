@@ -17,6 +17,8 @@ from schema.reading import Slice
 
 DEFAULT_PAGE = 20
 MAX_PAGE = 100
+# What a count costs, in plain fields: it reads the whole list.
+COUNTED = {"weight": 10}
 
 First = Annotated[
     int | None, strawberry.argument(description="How many from the start: 1 to 100; 20 without first and last.")
@@ -106,7 +108,10 @@ class Connection(sql.Page, Generic[N]):
             end_cursor=order.cursor(rows[-1]) if rows else None,
         )
 
-    @strawberry.field(description="How many the whole list has, as filtered, whatever the page; counted when selected.")
+    @strawberry.field(
+        metadata=COUNTED,
+        description="How many the whole list has, as filtered, whatever the page; counted when selected.",
+    )
     async def total_count(self, info: Info) -> int:
         return await info.context.read.count(self.read.relation, self.of, self.read.window.wanted)
 

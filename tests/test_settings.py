@@ -1,9 +1,13 @@
 """Settings: what is wrong stops the start with one line that names the variable; secrets never show."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app import limits_of
+from engine import Limits
 from settings import Settings, SettingsError
 
 SECRET_A = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
@@ -13,6 +17,15 @@ PRODUCTION = {
     "DATABASE_URL": "postgresql://u:hunter2@db/app",
     "CLERK_DOMAIN": "clerk.example.com",
     "CLERK_WEBHOOK_SECRET": SECRET_A,
+}
+
+LIMITS = {
+    "GRAPHQL_MAX_TOKENS": (200, 10_000),
+    "GRAPHQL_MAX_DEPTH": (18, 100),
+    "GRAPHQL_MAX_ROOT_FIELDS": (1, 200),
+    "GRAPHQL_MAX_ALIASES": (0, 1_000),
+    "GRAPHQL_MAX_DIRECTIVES": (0, 1_000),
+    "GRAPHQL_MAX_COST": (1_000, 50_000),
 }
 
 
@@ -61,6 +74,7 @@ def load(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Settings:
         ("CHAT_BASE_URL", "https://user:hunter2@llm.example.com/v1"),
         ("CLERK_API_URL", "https://user@api.example.com"),
         ("UPGRADE_URL", "https://user:@app.example.com"),
+        *((name, str(value)) for name, bounds in LIMITS.items() for value in (bounds[0] - 1, bounds[1] + 1, "many")),
     ],
 )
 def test_a_wrong_value_is_one_line_with_the_variable(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -140,6 +154,23 @@ def test_values_are_read_as_people_write_them(
 ) -> None:
     settings = load(monkeypatch, **environment)
     assert {name: getattr(settings, name) for name in expected} == expected
+
+
+def test_the_limits_of_documents_are_those_of_the_engine_unless_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert limits_of(load(monkeypatch)) == Limits()
+    for end in (0, 1):
+        values = {name: bounds[end] for name, bounds in LIMITS.items()}
+        limits = limits_of(load(monkeypatch, **{name: str(value) for name, value in values.items()}))
+        names = ("tokens", "depth", "root_fields", "aliases", "directives", "cost")
+        assert [getattr(limits, name) for name in names] == list(values.values())
+        assert limits.executed_fields >= limits.cost
+
+
+def test_the_guide_has_the_limits_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    guide = (Path(__file__).parents[1] / "docs/documents.md").read_text()
+    told = {name: int(most.replace(",", "")) for most, name in re.findall(r"\| ([\d,]+) \| `(GRAPHQL_MAX_\w+)`", guide)}
+    settings = load(monkeypatch)
+    assert told == {name: getattr(settings, name.lower()) for name in LIMITS}
 
 
 def test_settings_do_not_change(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -163,19 +163,21 @@ async def refusal_of(document: str, **limits: int) -> Refused:
 @pytest.mark.parametrize(
     ("document", "word"),
     [
-        pytest.param(doubling_fragments(18), "fields", id="18 chained fragments"),
+        pytest.param(doubling_fragments(18), "aliases", id="18 chained fragments"),
         pytest.param(doubling_fragments(25), "levels", id="a chain of fragments too deep"),
         pytest.param("{ me { " + "friend { " * 60 + "name" + " }" * 62, "levels", id="fields too deep"),
         pytest.param("{ me { " + "... { " * 60 + "name" + " }" * 62, "levels", id="inline fragments too deep"),
         pytest.param("{ " + " ".join(f"a{n}: me {{ name }}" for n in range(1_000)) + " }", "tokens", id="aliases"),
-        pytest.param("{ " + " ".join(f"a{n}: me {{ name }}" for n in range(51)) + " }", "50 root fields", id="roots"),
+        pytest.param(
+            "{ " + " ".join(f"a{n}: me {{ name }}" for n in range(51)) + " }", "51 root fields; at most 50", id="roots"
+        ),
         pytest.param(
             "{ ...A ... { ...B } } fragment A on Query { "
             + " ".join(f"a{n}: me {{ name }}" for n in range(26))
             + " } fragment B on Query { ...A "
             + " ".join(f"b{n}: me {{ name }}" for n in range(25))
             + " }",
-            "50 root fields",
+            "51 root fields; at most 50",
             id="roots in fragments",
         ),
         pytest.param("{ me { " + " name" * 2_900 + " } }", "too often", id="one field over and over"),
@@ -188,16 +190,16 @@ async def refusal_of(document: str, **limits: int) -> Refused:
         pytest.param("{ me { name } }" + "\n#" * 3_500, "comments", id="comments"),
         pytest.param(
             "{ __schema { types { "
-            + " ".join(f"a{n}: fields {{ type {{ b: fields {{ type {{ name }} }} }} }}" for n in range(60))
+            + " ".join(f"a{n}: fields {{ type {{ b: fields {{ type {{ name }} }} }} }}" for n in range(40))
             + " } } }",
-            "fields",
+            "costs",
             id="introspection that multiplies",
         ),
         pytest.param(
             "{ __schema { types { ...T } } } fragment T on __Type { "
-            + " ".join(f"a{n}: fields {{ type {{ b: fields {{ type {{ name }} }} }} }}" for n in range(60))
+            + " ".join(f"a{n}: fields {{ type {{ b: fields {{ type {{ name }} }} }} }}" for n in range(40))
             + " }",
-            "fields",
+            "costs",
             id="introspection that multiplies in a fragment",
         ),
     ],
@@ -228,7 +230,7 @@ async def test_the_deepest_and_widest_allowed_documents_run() -> None:
     deepest = await answer("{ me { " + "friend { " * 37 + "name" + " }" * 39)
     assert isinstance(deepest, Executed)
     assert not deepest.errors
-    assert isinstance(await answer(doubling_fragments(12)), Executed)
+    assert isinstance(await answer(doubling_fragments(12), aliases=10_000), Executed)
     assert isinstance(await answer("{ " + " ".join(f"a{n}: me {{ name }}" for n in range(50)) + " }"), Executed)
 
 
@@ -282,12 +284,12 @@ async def test_the_introspection_query_of_graphiql_passes() -> None:
 async def test_fields_count_for_every_item_of_their_list(document: str, variables: dict[str, Any], fields: int) -> None:
     """A list is as long as the ids or the page asked for, else as `list_size` says."""
     request = GraphQLRequest(document.replace("on Query", "on ListsQuery"), variables)
-    enough = await Engine(lists_schema, limits=Limits(list_size=10, fields=fields)).execute(request, None)
+    enough = await Engine(lists_schema, limits=Limits(list_size=10, cost=fields)).execute(request, None)
     assert isinstance(enough, Executed)
-    refused = await Engine(lists_schema, limits=Limits(list_size=10, fields=fields - 1)).execute(request, None)
+    refused = await Engine(lists_schema, limits=Limits(list_size=10, cost=fields - 1)).execute(request, None)
     assert isinstance(refused, Refused)
     assert refused.reason is Reason.COMPLEXITY
-    assert f"{fields - 1} fields" in refused.errors[0].message
+    assert refused.errors[0].extensions == {"measure": "cost", "limit": fields - 1, "requested": fields}
 
 
 @pytest.mark.parametrize(
@@ -331,9 +333,9 @@ async def test_the_lists_of_a_connection_are_as_long_as_its_page(
 ) -> None:
     request = GraphQLRequest(document, variables)
     limits = {"list_size": 10, "page_size": 7}
-    enough = await Engine(pages_schema, limits=Limits(**limits, fields=fields)).execute(request, None)
+    enough = await Engine(pages_schema, limits=Limits(**limits, cost=fields)).execute(request, None)
     assert isinstance(enough, Executed)
-    refused = await Engine(pages_schema, limits=Limits(**limits, fields=fields - 1)).execute(request, None)
+    refused = await Engine(pages_schema, limits=Limits(**limits, cost=fields - 1)).execute(request, None)
     assert isinstance(refused, Refused)
     assert refused.reason is Reason.COMPLEXITY
 
@@ -366,9 +368,10 @@ async def test_a_fragment_in_pages_of_different_sizes_is_walked_once() -> None:
     )
     last = "fragment F60 on PositionConnection { edges { __typename } }"
     document = f"{{ portfolios {{ edges {{ node {{ positions {{ ...F0 }} }} }} }} }} {fragments} {last}"
-    refused = await Engine(pages_schema, limits=Limits(depth=1_000)).execute(GraphQLRequest(document), None)
+    limits = Limits(depth=1_000, aliases=10**12)
+    refused = await Engine(pages_schema, limits=limits).execute(GraphQLRequest(document), None)
     assert isinstance(refused, Refused)
-    assert "20000 fields" in refused.errors[0].message
+    assert refused.errors[0].extensions == {"measure": "cost", "limit": 20_000, "requested": 2**31 - 1}
 
 
 async def test_a_hundred_objects_with_a_hundred_children_of_a_hundred_fields_are_refused() -> None:
@@ -407,4 +410,5 @@ async def test_lists_longer_than_they_were_taken_for_are_cut_off(field: str) -> 
     assert isinstance(cut, Refused)
     assert cut.reason is Reason.COMPLEXITY
     assert "61 fields" in cut.errors[0].message
+    assert cut.errors[0].extensions == {"measure": "executedFields", "limit": 61}
     assert asyncio.all_tasks() == before

@@ -77,7 +77,7 @@ def test_padded_documents_do_not_fill_the_memory(padding: str) -> None:
     ],
 )
 def test_a_document_takes_no_more_memory_than_is_counted(text: str) -> None:
-    known = documents()
+    known = documents(aliases=500)
     known.get(text)  # what the first use of a rule or type leaves behind is not the document's
     before = known._remembered.size
     gc.collect()

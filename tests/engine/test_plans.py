@@ -146,6 +146,7 @@ async def test_a_condition_by_default_is_the_same_variant() -> None:
     assert (await ask(engine, text, c=True)).data == {"text": "text"}
 
 
+WIDE_LIMITS = Limits(aliases=MAX_FIELDS)
 WIDE = "{ nodes { " + " ".join(f"n{number}: number" for number in range(MAX_FIELDS)) + " } }"
 
 
@@ -158,9 +159,9 @@ WIDE = "{ nodes { " + " ".join(f"n{number}: number" for number in range(MAX_FIEL
     ],
 )
 async def test_what_no_plan_can_do_is_answered_and_counted(text: str, reason: Fallback) -> None:
-    engine = Engine(schema)
+    engine = Engine(schema, limits=WIDE_LIMITS)
     variables = {"c": None} if "$c" in text else {}
-    expected = await ask(Engine(schema, compiled=False), text, **variables)
+    expected = await ask(Engine(schema, limits=WIDE_LIMITS, compiled=False), text, **variables)
     for _ in range(3):
         answer = await ask(engine, text, **variables)
         assert answer.data == expected.data
@@ -231,7 +232,7 @@ async def test_an_executor_of_the_schemas_own_is_not_passed_over() -> None:
     ],
 )
 def test_a_plan_takes_no_more_memory_than_is_counted(text: str) -> None:
-    engine = Engine(schema, limits=Limits(list_size=1))
+    engine = Engine(schema, limits=Limits(list_size=1, aliases=450))
     documents = [engine._documents.get(text + " " * number) for number in range(6)]
     plan_twice(engine, documents.pop())  # what the first plan of a type leaves behind is not the document's
     before = engine._documents._remembered.size
@@ -272,7 +273,7 @@ def alike(document: str) -> str:
 
 async def test_fragments_that_multiply_are_planned_once() -> None:
     text = alike("{ nodes(first: 0) { ...F0 } }")
-    engine = PlansAtOnce(schema)
+    engine = PlansAtOnce(schema, limits=Limits(aliases=10_000))
     assert (await ask(engine, text)).data == {"nodes": []}
     (plan,) = plans_of(engine, text)
     assert plan.size < 300_000

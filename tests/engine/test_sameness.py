@@ -22,7 +22,7 @@ CASES = int(os.environ.get("ENGINE_CASES", "1000"))
 PARTS = 4
 
 ROOT = Query()
-_LIMITS = Limits(fields=10**6, executed_fields=3_000)
+_LIMITS = Limits(cost=10**6, aliases=10**6, directives=10**6, executed_fields=3_000)
 
 
 def described(answer: Answer) -> Any:
