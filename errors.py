@@ -165,6 +165,12 @@ class QueryTooComplex(AppError):
     code = "QUERY_TOO_COMPLEX"
 
 
+class PersistedQueryNotFound(AppError):
+    """The hash names no document that is registered here; it has to be sent with its text."""
+
+    code = "PERSISTED_QUERY_NOT_FOUND"
+
+
 class InternalError(AppError):
     """Something went wrong on our side; the log holds it under the request id."""
 

@@ -15,6 +15,7 @@ class Reason(Enum):
 
     PARSE = "the document is not GraphQL"
     VALIDATION = "the document does not fit the schema"
+    UNKNOWN_DOCUMENT = "no document is registered under this hash"
     COMPLEXITY = "the document costs too much"
     OPERATION = "no operation, or no single one, is meant"
     OPERATION_TYPE = "operations of this type are not served here"

@@ -26,7 +26,7 @@ from strawberry import Schema
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
-from engine.answers import InputFault, Reason, Refused, refuse_too_complex
+from engine.answers import InputFault, Reason, Refused, refuse, refuse_too_complex
 from engine.complexity import Complexity
 from engine.limits import Cost, Limits, TooComplex, too_deep
 from engine.plans import Planned
@@ -42,19 +42,29 @@ _DOCUMENT_BYTES = 20_000
 _TOKEN_BYTES = 500
 _REFUSAL_BYTES = 1_000
 _NEWLINE = re.compile(r"\r\n|\n|\r")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+# The words that clients of Apollo's protocol look for.
+_UNKNOWN = refuse(Reason.UNKNOWN_DOCUMENT, "PersistedQueryNotFound")
+_MISMATCH = Refused(
+    Reason.INPUT,
+    (GraphQLError("provided sha does not match query"),),
+    (InputFault("extensions.persistedQuery.sha256Hash", "provided sha does not match query: send that of the text."),),
+)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Document:
     """A valid document and its operations by name; None names the one without a name.
 
-    `varies` where its cost hangs on the variables.
+    `varies` where its cost hangs on the variables. `registered` once somebody has sent it together with its hash, so
+    that the hash alone will do.
     """
 
     ast: DocumentNode
     operations: Mapping[str | None, OperationDefinitionNode]
     varies: bool
     planned: Planned
+    registered: bool = False
 
 
 class Documents:
@@ -70,11 +80,29 @@ class Documents:
         # Apart, so that a flood of refusals costs nobody a document.
         self._refusals: Remembered[Refused] = Remembered(limits.remembered_refusal_bytes)
 
-    def get(self, text: str) -> Document | Refused:
-        """The document, or why it may not run."""
+    def get(self, text: str | None, sha256: str | None = None) -> Document | Refused:
+        """The document, or why it may not run.
+
+        With its SHA-256, in 64 lower-case hexadecimal digits, a valid document is registered under it as long as it is
+        remembered, and is found by that alone then.
+        """
+        if text is None:
+            return self._find_registered(sha256 or "")
         if len(text) > self._limits.characters:
             return refuse_too_complex(_too_long("characters", self._limits.characters, len(text)))
-        key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass"))
+        if sha256 is not None and sha256 != digest.hexdigest():
+            return _MISMATCH
+        document = self._check_once(digest.digest(), text)
+        if sha256 is not None and isinstance(document, Document):
+            document.registered = True
+        return document
+
+    def _find_registered(self, sha256: str) -> Document | Refused:
+        known = self._remembered.get(bytes.fromhex(sha256)) if _SHA256.fullmatch(sha256) else None
+        return known if known is not None and known.registered else _UNKNOWN
+
+    def _check_once(self, key: bytes, text: str) -> Document | Refused:
         known = self._remembered.get(key) or self._refusals.get(key)
         if known is not None:
             return known

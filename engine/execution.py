@@ -24,12 +24,18 @@ _VARIABLE_ERROR = re.compile(r"Variable '\$(\w+)' has invalid value(?: at (\S+))
 
 @dataclass(frozen=True, slots=True)
 class GraphQLRequest:
-    """What a client asks, of any transport. With `report_cost` the answer tells what it was counted to cost."""
+    """What a client asks, of any transport.
 
-    query: str
+    `sha256` is that of the document, in lower-case hexadecimal, where the client says it: it is checked, and a valid
+    document is registered under it. Without `query` it stands for the document registered so (Apollo's automatic
+    persisted queries). With `report_cost` the answer tells what the operation was counted to cost.
+    """
+
+    query: str | None
     variables: Mapping[str, Any] = field(default_factory=dict)
     operation_name: str | None = None
     extensions: Mapping[str, Any] = field(default_factory=dict)
+    sha256: str | None = None
     report_cost: bool = False
 
 
@@ -89,7 +95,7 @@ class Engine:
         Only that the answer is larger than it was taken for shows later: it is cut off then, and refused all the same.
         Cancelling is safe: when the CancelledError leaves, no resolver of the request is running any more.
         """
-        document = self._documents.get(request.query)
+        document = self._documents.get(request.query, request.sha256)
         if isinstance(document, Refused):
             return document
         operation = _choose(document, request.operation_name)

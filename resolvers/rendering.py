@@ -21,6 +21,7 @@ _MAX_LOGGED = 10
 _CODES: Mapping[Reason, str] = {
     Reason.PARSE: errors.ParseFailed.code,
     Reason.VALIDATION: errors.ValidationFailed.code,
+    Reason.UNKNOWN_DOCUMENT: errors.PersistedQueryNotFound.code,
     Reason.COMPLEXITY: errors.QueryTooComplex.code,
     Reason.OPERATION: errors.BadUserInput.code,
     Reason.OPERATION_TYPE: errors.BadUserInput.code,

@@ -11,7 +11,7 @@ import orjson
 from starlette.requests import Request
 
 from engine import GraphQLRequest, unstorable_strings
-from errors import collect_faults
+from errors import Faults, collect_faults
 from resolvers.negotiation import is_json
 from resolvers.refusals import BadRequest, BodyTooLarge, UnsupportedMediaType
 
@@ -155,10 +155,27 @@ def _graphql_request(given: Mapping[str, Any]) -> GraphQLRequest:
     query, name, variables, extensions = (given.get(parameter) for parameter in _PARAMETERS)
     asked = extensions if isinstance(extensions, dict) else {}
     with collect_faults() as faults:
-        faults.unless(isinstance(query, str), "query", "must be a string: the GraphQL document.")
+        sha256 = _sha256(asked.get("persistedQuery"), faults)
+        document = isinstance(query, str) or (query is None and asked.get("persistedQuery") is not None)
+        faults.unless(document, "query", "must be a string: the GraphQL document.")
         cost = asked.get("cost")
         faults.unless(isinstance(cost, bool | None), "extensions.cost", "must be true or false.")
         faults.unless(isinstance(name, str | None), "operationName", "must be a string or null.")
         faults.unless(isinstance(variables, dict | None), "variables", "must be an object or null.")
         faults.unless(isinstance(extensions, dict | None), "extensions", "must be an object or null.")
-    return GraphQLRequest(query or "", variables or {}, name or None, asked, report_cost=bool(cost))
+    return GraphQLRequest(query, variables or {}, name or None, asked, sha256=sha256, report_cost=bool(cost))
+
+
+def _sha256(persisted: object, faults: Faults) -> str | None:
+    """The hash of the document, where the client says it (Apollo's automatic persisted queries, version 1)."""
+    if persisted is None:
+        return None
+    if not isinstance(persisted, dict):
+        faults.add("extensions.persistedQuery", "must be an object: version and sha256Hash.")
+        return None
+    version, sha256 = persisted.get("version"), persisted.get("sha256Hash")
+    faults.unless(version == 1 and version is not True, "extensions.persistedQuery.version", "must be 1.")
+    if isinstance(sha256, str):
+        return sha256
+    faults.add("extensions.persistedQuery.sha256Hash", "must be a string: the SHA-256 of the document in hexadecimal.")
+    return None

@@ -1,10 +1,13 @@
 """What is remembered of documents, what validation says, and what it keeps to itself."""
 
 import gc
+import hashlib
 import sys
 import tracemalloc
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine import Limits, Reason, Refused
 from engine.documents import Document, Documents
@@ -189,3 +192,74 @@ def test_literals_with_a_lone_surrogate_are_faults(literal: str) -> None:
 @pytest.mark.parametrize("literal", ['"\\ud83d\\ude00"', '"😀"', '"\\u0001"', '"\\\\u0000"', '"tab\t"'])
 def test_other_characters_are_nobodys_fault(literal: str) -> None:
     assert isinstance(documents().get(f"{{ hello(name: {literal}) }}"), Document)
+
+
+def hash_of(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def reason_of(found: Document | Refused) -> Reason | None:
+    return found.reason if isinstance(found, Refused) else None
+
+
+HELLO = '{ hello(name: "Grüße") }'
+
+
+def test_a_hash_finds_what_was_registered_under_it() -> None:
+    known = documents()
+    assert reason_of(known.get(None, hash_of(HELLO))) is Reason.UNKNOWN_DOCUMENT
+    registered = known.get(HELLO, hash_of(HELLO))
+    assert isinstance(registered, Document)
+    assert known.get(None, hash_of(HELLO)) is registered
+    assert known.get(HELLO) is registered
+
+
+def test_what_was_sent_without_its_hash_is_not_found_by_it() -> None:
+    """Who guesses at a text that others sent, with a code in it, learns nothing by its hash."""
+    known = documents()
+    known.get(HELLO)
+    assert reason_of(known.get(None, hash_of(HELLO))) is Reason.UNKNOWN_DOCUMENT
+    known.get(HELLO, hash_of(HELLO))
+    assert isinstance(known.get(None, hash_of(HELLO)), Document)
+
+
+@pytest.mark.parametrize("text", ["{", "{ nothing }", '{ hello(name: "\0") }', "{ person { name } " * 700 + "}"])
+def test_what_may_not_run_is_never_registered(text: str) -> None:
+    known = documents()
+    assert reason_of(known.get(text, hash_of(text))) not in (None, Reason.UNKNOWN_DOCUMENT)
+    assert reason_of(known.get(None, hash_of(text))) is Reason.UNKNOWN_DOCUMENT
+
+
+@pytest.mark.parametrize(
+    "sha256",
+    ["", "0" * 64, hash_of("{ person { name } }"), hash_of(HELLO).upper(), hash_of(HELLO)[:-1], f" {hash_of(HELLO)}"],
+)
+def test_a_hash_that_is_not_that_of_the_text_registers_nothing(sha256: str) -> None:
+    known = documents()
+    refused = known.get(HELLO, sha256)
+    assert isinstance(refused, Refused)
+    assert refused.reason is Reason.INPUT
+    assert "provided sha does not match query" in refused.errors[0].message
+    assert known._remembered.size == 0
+    known.get(HELLO, hash_of(HELLO))
+    assert reason_of(known.get(None, sha256)) is Reason.UNKNOWN_DOCUMENT
+
+
+@given(sha256=st.text() | st.text(alphabet="0123456789abcdefABCDEF \n", min_size=60, max_size=66))
+def test_any_other_hash_is_unknown(sha256: str) -> None:
+    known = documents()
+    known.get(HELLO, hash_of(HELLO))
+    assert reason_of(known.get(None, sha256)) is Reason.UNKNOWN_DOCUMENT
+
+
+def test_registering_takes_no_memory_and_ends_with_it() -> None:
+    known = documents(remembered_bytes=2 * size_of(HELLO))
+    known.get(HELLO, hash_of(HELLO))
+    assert known._remembered.size == size_of(HELLO)
+    for name in ("a", "b"):
+        known.get(None, hash_of(HELLO))
+        known.get(f'{{ hello(name: "{name}") }}')
+        assert isinstance(known.get(None, hash_of(HELLO)), Document)
+    for name in ("c", "d"):
+        known.get(f'{{ hello(name: "{name}") }}')
+    assert reason_of(known.get(None, hash_of(HELLO))) is Reason.UNKNOWN_DOCUMENT
