@@ -6,6 +6,7 @@ which holds such a thing is refused instead of read in one of several ways.
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -15,6 +16,7 @@ LARGEST = 2**53
 SMALLEST = 1e-15
 
 _BLANKS = b" \t\r\n"
+_PIECE = 256 * 1024
 _MAX_SEARCHED = 4 * 1024 * 1024
 _CONTAINERS = (dict, list)
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*+\\u0000")
@@ -60,21 +62,48 @@ def loads(raw: bytes, *, max_structure: int, max_depth: int = MAX_DEPTH) -> Any:
         raise _refusal(error, len(raw)) from None
     if b"\\u0000" in raw and (found := _ESCAPED_NUL.search(raw)):
         raise Unstorable("has the character U+0000 in a string", *_place(raw, found.start()))
-    # Outside of strings, a colon stands behind the name of a member and nowhere else.
-    if structure.count(b":") != _count_members(value, max_depth):
+    if repeats_a_name(structure, value, max_depth):
         raise NotStrict(f"has two members {_repeated_name(raw)} in one object")
     return value
 
 
+def outside_of_strings(raw: bytes | bytearray) -> Iterator[tuple[bytes, int]]:
+    """What stands outside of strings, in pieces, each with the number of quotes that it was found between.
+
+    While one is searched nothing else runs, be it in a thread, so that a large text at once would be too much.
+    """
+    at, inside = 0, False
+    while at < len(raw):
+        piece = raw[at : at + _PIECE]
+        if (len(piece) - len(piece.rstrip(b"\\"))) % 2:  # a backslash and what it escapes stay together
+            piece = raw[at : at + _PIECE + 1]
+        at += len(piece)
+        parts = piece.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')
+        yield b"".join(parts[inside::2]), len(parts) - 1
+        inside ^= len(parts) % 2 == 0
+
+
+def repeats_a_name(structure: bytes, value: Any, max_depth: int) -> bool:
+    """Whether an object of the text has two members of one name, by what stands outside of strings and what was read.
+
+    Raises `NotStrict` where the nesting is too deep.
+    """
+    # Outside of strings, a colon stands behind the name of a member and nowhere else.
+    return structure.count(b":") != _count_members(value, max_depth)
+
+
 def _structure(raw: bytes, longest: int) -> bytes:
     """What stands outside of strings and is not blank. Raises `TooLarge`."""
-    bare = raw.replace(rb"\\", b"").replace(rb"\"", b"")
-    # Two strings have structure between them; to count quotes is cheap, to split at millions of them is not.
-    if bare.count(b'"') <= 2 * longest + 2:
-        structure = b"".join(bare.split(b'"')[::2]).translate(None, _BLANKS)
-        if len(structure) <= longest:
-            return structure
-    raise TooLarge(f"is larger than {longest} bytes without its strings")
+    found: list[bytes] = []
+    size, quotes = 0, 0
+    for part, quotes_of_part in outside_of_strings(raw):
+        found.append(part.translate(None, _BLANKS))
+        size += len(found[-1])
+        quotes += quotes_of_part
+        # Two strings have structure between them, or the text is not JSON and may have millions of them.
+        if size > longest or quotes > 2 * longest + 2:
+            raise TooLarge(f"is larger than {longest} bytes without its strings")
+    return b"".join(found)
 
 
 def _refusal(error: orjson.JSONDecodeError, size: int) -> NotStrict:

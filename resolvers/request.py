@@ -3,13 +3,14 @@
 import asyncio
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
 from starlette.requests import Request
 
+import strict_json
 from engine import GraphQLRequest, unstorable_strings
 from errors import Faults, collect_faults
 from resolvers.negotiation import is_json
@@ -21,9 +22,8 @@ _MAX_QUERY_FIELDS = 100
 _MAX_STRUCTURE = 1024 * 1024
 _MAX_VALUES = 50_000
 _LARGE = 1024 * 1024
-_PIECE = 256 * 1024
 _PARSING = asyncio.Semaphore(1)
-_CONTAINERS = (dict, list)
+_MAX_DEPTH = 1_024  # what orjson reads; variables that are too deep are the engine's to refuse, with their place
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -83,9 +83,8 @@ def _json_object(raw: bytes | bytearray, what: str) -> dict[str, Any]:
         raise BadRequest(f"{what} is not JSON: {error.msg}.") from None
     if not isinstance(value, dict):
         raise BadRequest(f"{what} is not a JSON object.")
-    # Outside of strings, a colon stands behind the name of a member and nowhere else. Which of two members with one
-    # name counts differs between parsers, so a proxy may have judged the other one.
-    if structure.count(b":") != _count_members(value):
+    # A proxy may have judged the other one of two members.
+    if strict_json.repeats_a_name(structure, value, _MAX_DEPTH):
         raise BadRequest(f"{what} has two members of one name in an object.")
     return value
 
@@ -93,14 +92,12 @@ def _json_object(raw: bytes | bytearray, what: str) -> dict[str, Any]:
 def _structure(raw: bytes | bytearray, what: str) -> bytes:
     """What stands outside of strings, refused when it is too much."""
     found: list[bytes] = []
-    size, quotes, inside = 0, 0, False
+    size, quotes = 0, 0
     too_many = BodyTooLarge(f"{what} has more than {_MAX_VALUES} values; send less at once, or a file in one string.")
-    for piece in _pieces(raw):
-        parts = piece.replace(rb"\\", b"").replace(rb"\"", b"").split(b'"')
-        found.append(b"".join(parts[inside::2]))
-        size += len(found[-1])
-        quotes += len(parts) - 1
-        inside ^= len(parts) % 2 == 0
+    for part, quotes_of_part in strict_json.outside_of_strings(raw):
+        found.append(part)
+        size += len(part)
+        quotes += quotes_of_part
         if size > _MAX_STRUCTURE:
             raise BodyTooLarge(f"{what} is larger than {_MAX_STRUCTURE} bytes without its strings.")
         if quotes > 4 * _MAX_VALUES + 4:  # each value may have a name
@@ -109,32 +106,6 @@ def _structure(raw: bytes | bytearray, what: str) -> bytes:
     if sum(structure.count(sign) for sign in (b",", b"[", b"{")) > _MAX_VALUES:
         raise too_many
     return structure
-
-
-def _pieces(raw: bytes | bytearray) -> Iterator[bytes | bytearray]:
-    """The text in pieces, none of which ends between a backslash and what it escapes.
-
-    While one is searched nothing else runs, be it in a thread, so that the whole text would be too much at once.
-    """
-    at = 0
-    while at < len(raw):
-        piece = raw[at : at + _PIECE]
-        if (len(piece) - len(piece.rstrip(b"\\"))) % 2:
-            piece = raw[at : at + _PIECE + 1]
-        yield piece
-        at += len(piece)
-
-
-def _count_members(value: dict[str, Any]) -> int:
-    count = 0
-    pending: list[Any] = [value]
-    while pending:
-        item = pending.pop()
-        if isinstance(item, dict):
-            count += len(item)
-            item = item.values()
-        pending += [part for part in item if isinstance(part, _CONTAINERS)]
-    return count
 
 
 def _refuse_surrogates(raw: bytes | bytearray) -> None:

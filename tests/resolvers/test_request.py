@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import strict_json
 from errors import BadUserInput
 from resolvers import request
 from resolvers.refusals import BodyTooLarge
@@ -26,7 +27,7 @@ def test_what_is_outside_of_strings_is_found_wherever_the_pieces_end(
 ) -> None:
     raw = json.dumps(value, ensure_ascii=ascii_only).encode()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(request, "_PIECE", piece)
+        patch.setattr(strict_json, "_PIECE", piece)
         assert request._structure(bytearray(raw), "The body") == _STRING.sub(b"", raw)
 
 
@@ -61,3 +62,13 @@ async def test_more_values_than_are_taken_are_refused_unparsed(unit: bytes) -> N
 async def test_quotes_without_end_are_not_counted_to_the_end() -> None:
     with pytest.raises(BodyTooLarge, match="more than 50000 values"):
         await of_body(bytearray(b'"' * 1_000_000))
+
+
+async def test_variables_nest_as_deep_as_json_is_read() -> None:
+    def body(lists: int) -> bytearray:
+        return bytearray(b'{"query": "", "variables": {"a": %b%b}}' % (b"[" * lists, b"]" * lists))
+
+    assert (await of_body(body(1_022))).variables
+    for deeper in (1_023, 100_000):
+        with pytest.raises(BadUserInput, match=r"depth limit|values"):
+            await of_body(body(deeper))
