@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -59,18 +59,26 @@ class Database:
         self._changes = Changes(self.rows, channel=f"{schema or 'gatehouse'}_usage")
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Session]:
-        """One transaction, committed when the block ends and rolled back when it raises. Below it nobody commits."""
+    async def transaction(self, *, alone: bool = False) -> AsyncIterator[Session]:
+        """One transaction, committed when the block ends and rolled back when it raises. Below it nobody commits.
+
+        `alone`: the block writes in one prepared statement, and there is nothing to roll back when it fails.
+        """
         session: Session | None = None
         try:
             with unavailable_when_out_of_reach():
-                async with self._transactions.begin() if self._transactions else self._pooled() as session:
+                async with self._begin(alone=alone) as session:
                     yield session
         except asyncio.CancelledError:
             # The commit may have been made although nobody waits for it any more. To tell too much does no harm.
             self._tell(session)
             raise
         self._tell(session)
+
+    def _begin(self, *, alone: bool) -> AbstractAsyncContextManager[Session]:
+        if self._transactions is None:
+            return self._pooled()
+        return self._transactions.alone() if alone else self._transactions.begin()
 
     @asynccontextmanager
     async def _pooled(self) -> AsyncIterator[Session]:

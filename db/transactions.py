@@ -104,6 +104,23 @@ class Transactions:
             raise
         self._pool.give(link)
 
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[Session]:
+        """For work that writes in one prepared statement: each is a transaction of its own, without BEGIN and COMMIT.
+
+        What was sent on a connection that breaks is not sent again, since it may have been done.
+        """
+        link = await self._pool.take()
+        while link.lost:
+            self._pool.drop(link)
+            link = await self._pool.take()
+        session = Session()
+        session.driver = link.driver
+        try:
+            yield session
+        finally:
+            self._give(link)
+
     async def rows(self, read: Read) -> Sequence[Row]:
         """The rows of one read, outside any transaction."""
         try:

@@ -42,6 +42,12 @@ def quota_of(plans: Plans, standing: Standing, feature: Feature, used: int, now:
     return Quota(feature.key, used=used, limit=limit, remaining=remaining, resets_at=resets_at(feature, now))
 
 
+def is_included(plans: Plans, standing: Standing, feature: Feature, now: datetime) -> bool:
+    """Whether `decide` allows the first of it, without the words."""
+    let_in = all(check.passed for check in admission.checks(standing)) and standing.signed_in and standing.active
+    return let_in and limit_of(plans, standing, feature, now) != 0
+
+
 def decide(plans: Plans, standing: Standing, feature: Feature, used: int, now: datetime) -> Decision:
     """Whether one more may be used: every check in order, and for each that fails what would let it pass.
 

@@ -14,6 +14,7 @@ import clock
 import errors
 from db import queries
 from db.models import Severity, new_id
+from db.queries.usage import Terms
 from db.session import Row, Session
 from domain import usage
 from domain.actor import Actor
@@ -56,10 +57,17 @@ def digests(report: str, scans: Sequence[NewScan]) -> list[bytes]:
     ]
 
 
+def is_one_statement(scans: Sequence[NewScan], digests: Sequence[bytes | None]) -> bool:
+    """Whether `create` writes in one statement: a scan without findings that no other can be the same as."""
+    return len(scans) == 1 and digests[0] is None and not scans[0].findings
+
+
 async def create(
     session: Session, plans: Plans, actor: Actor, scans: Sequence[NewScan], digests: Sequence[bytes | None]
 ) -> Created:
     """Store scans with their findings, and pay for each; one whose digest is there already is that scan again."""
+    if is_one_statement(scans, digests):
+        return await _create_one(session, plans, actor, scans[0])
     now = clock.now()
     given = list(zip(scans, digests, strict=True))
     known = {digest for digest in digests if digest is not None}
@@ -81,6 +89,21 @@ async def create(
     there = await queries.scans.by_digests(session, actor.user_id, known) if len(made) < len(given) else {}
     ids = [made[place].id if place in made else _found(there, digest) for place, (_, digest) in enumerate(given)]
     return Created(ids, {row.id: row for row in made.values()}, quota)
+
+
+async def _create_one(session: Session, plans: Plans, actor: Actor, scan: NewScan) -> Created:
+    values = _row(scan, new_id(), actor.user_id, None, clock.now())
+    made: list[Row] = []
+
+    async def pay(terms: Terms) -> int | None:
+        row = await queries.scans.add_paid(session, values, "scans", terms)
+        if row is None:
+            return None
+        made.append(row)
+        return int(row.balance)
+
+    quota = await usage.spend(session, plans, actor, "scans", values["id"], pay=pay)
+    return Created([made[0].id], {made[0].id: made[0]}, quota)
 
 
 def _found(there: Mapping[bytes, UUID], digest: bytes | None) -> UUID:

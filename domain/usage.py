@@ -1,6 +1,6 @@
 """Usage: deciding on a spend and making it, giving back, adjusting. What allows it is in domain.entitlements."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -10,10 +10,11 @@ import clock
 import errors
 from db import queries
 from db.models import new_id
+from db.queries.usage import Terms
 from db.session import Bound, Row, Session
 from domain.actor import Actor
 from domain.decisions import Quota
-from domain.entitlements import decide, limit_of, period_of, quota_of
+from domain.entitlements import decide, is_included, limit_of, period_of, quota_of
 from domain.plans import Plans
 
 _ATTEMPTS = 5  # somebody else may give back between a refusal and the look at what is used
@@ -56,25 +57,28 @@ def usages(plans: Plans, rows: Iterable[Row | UsageRow]) -> dict[str, Usage]:
     return found
 
 
-async def spend(session: Session, plans: Plans, actor: Actor, feature: str, paid_for: UUID) -> Quota:
+Pay = Callable[[Terms], Awaitable[int | None]]
+"""Spends on these terms: the counter after it, or None, and nothing written, where the limit does not allow it."""
+
+
+async def spend(
+    session: Session, plans: Plans, actor: Actor, feature: str, paid_for: UUID, *, pay: Pay | None = None
+) -> Quota:
     """Spend one for the object `paid_for`, in the transaction of its making; what is left is returned.
 
-    One statement where it is granted. Where it is not, the error of the decision that explains it. An object is paid
-    for once: a second spend for it is an error of the caller's.
+    One statement where it is granted, which `pay` may run together with the making. Where it is not, the error of the
+    decision that explains it. An object is paid for once: a second spend for it is an error of the caller's.
     """
     kind, now = plans.features[feature], clock.now()
     period = period_of(kind, now)
     for _ in range(_ATTEMPTS):
-        if decide(plans, actor.standing, kind, 0, now).allowed:
-            balance = await queries.usage.spend(
-                session,
-                actor.user_id,
-                feature,
-                period=period,
-                paid_for=paid_for,
-                limit=limit_of(plans, actor.standing, kind, now),
-                now=now,
-            )
+        if is_included(plans, actor.standing, kind, now):
+            limit = limit_of(plans, actor.standing, kind, now)
+            terms = Terms(period=period, paid_for=paid_for, limit=limit, now=now)
+            if pay is None:
+                balance = await queries.usage.spend(session, actor.user_id, feature, **terms)
+            else:
+                balance = await pay(terms)
             if balance is not None:
                 quota = quota_of(plans, actor.standing, kind, balance, now)
                 assert quota is not None  # a switch is not spent
@@ -93,7 +97,7 @@ async def require(session: Session, plans: Plans, actor: Actor, feature: str) ->
     statement (`require_spent`).
     """
     kind, now = plans.features[feature], clock.now()
-    if not decide(plans, actor.standing, kind, 0, now).allowed:
+    if not is_included(plans, actor.standing, kind, now):
         used = await queries.usage.used(session, actor.user_id, feature, period_of(kind, now))
         raise decide(plans, actor.standing, kind, used, now).error()
 

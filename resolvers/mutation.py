@@ -53,7 +53,10 @@ class Work:
 
 
 def mutation(
-    *guards: type[BasePermission], description: str, prepare: _Prepare | None = None
+    *guards: type[BasePermission],
+    description: str,
+    prepare: _Prepare | None = None,
+    alone: Callable[[Any], bool] = lambda _prepared: False,
 ) -> Callable[[_Effect], Any]:
     """Declare a root field: `async def field(self, work: Work, input: XInput) -> XPayload`, or `-> XPayload | Refused`.
 
@@ -64,6 +67,9 @@ def mutation(
     `prepare` is for the part of a check that takes its time, such as reading a file (`resolvers.reading`): it is
     entered before the transaction and only for an input without faults so far, adds those it finds, and what it yields
     is `work.prepared`. It is left when the work is done.
+
+    `alone` says of what was prepared whether the effect writes in one prepared statement, which needs no transaction
+    around it where there is no idempotency key.
     """
     gates = [guard.feature for guard in guards if issubclass(guard, WithinTier)]
     first = [guard for guard in guards if not issubclass(guard, WithinTier)]
@@ -91,7 +97,8 @@ def mutation(
                     prepared = None
                     if prepare and not faults.found:
                         prepared = await held.enter_async_context(prepare(actor, input, faults))
-                attempt = _Attempt(effect.__name__, input, actor, info.context.services, payload_type, prepared)
+                single = input.idempotency_key is None and alone(prepared)
+                attempt = _Attempt(effect.__name__, input, actor, info.context.services, payload_type, prepared, single)
                 result = await attempt.outcome(take_effect)
             info.context.forget()
             if isinstance(result, Refused):
@@ -115,12 +122,14 @@ class _Attempt:
     services: Services
     payload_type: type[Payload]
     prepared: Any
+    alone: bool
 
     async def outcome(self, effect: Callable[[Work], Awaitable[Payload | Refused]]) -> Payload | Refused:
         """Do the work, or return what it came to before; a twin at work under the same key is waited for."""
         deadline, pause = time.monotonic() + TWIN_WAIT_SECONDS, 0.02
         while True:
-            async with _TURNS.of(self.actor.user_id), self.services.database.transaction() as session:
+            database = self.services.database
+            async with _TURNS.of(self.actor.user_id), database.transaction(alone=self.alone) as session:
                 ours = await self._is_ours(session)
                 # Looked up by those who wait as well: once it is there, none of them needs the claim any more.
                 earlier = await self._earlier(session)

@@ -71,6 +71,7 @@ class ScansMutation:
         HasValidatedInvite,
         within_tier("scans"),
         prepare=_read,
+        alone=lambda read: domain.scans.is_one_statement(read.scans, read.digests),
         description="Push what a scanner found, by session or by an API key with the scope scans:write. The same "
         "report again leads to the same scans, and costs nothing.",
     )

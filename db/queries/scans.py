@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from db.models import Finding, Scan
 from db.queries.bulk import insert_children
 from db.queries.relation import Bind, Relation, Wanted
+from db.queries.usage import Terms, paid, spend_at_once
 from db.session import Bound, Row, Session
 from db.statements import Prepared, among, given
 
@@ -134,12 +135,14 @@ class FindingsWanted(Wanted):
         return [all_of_them[name] for name in names]
 
 
+_STORED = [column.key for column in _SCANS.columns if column.computed is None]
 _ADD = Prepared(
     insert(_SCANS)
     .on_conflict_do_nothing(index_elements=[Scan.user_id, Scan.digest], index_where=Scan.digest.is_not(None))
     .returning(*_SCAN),
-    [column.key for column in _SCANS.columns if column.computed is None],
+    _STORED,
 )
+_ADD_PAID = paid(_SCANS, _STORED, *_SCAN)
 _OWN = Prepared(select(*_SCAN).where(Scan.user_id == given("user_id"), Scan.id == among("ids")))
 _OWN_FINDINGS = Prepared(
     select(*_FINDING)
@@ -165,6 +168,14 @@ async def add(session: Session, values: Mapping[str, Any]) -> Row | None:
     waited for.
     """
     return await session.row(_ADD(**values))
+
+
+async def add_paid(session: Session, values: Mapping[str, Any], feature: str, terms: Terms) -> Row | None:
+    """Pay for a scan without a digest and insert it, in one statement; None, and nothing written, beyond the limit.
+
+    Beside the scan the row has the `balance` of the counter.
+    """
+    return await spend_at_once(session, _ADD_PAID, values, feature, terms)
 
 
 async def by_digests(session: Session, user_id: UUID, digests: Collection[bytes]) -> dict[bytes, UUID]:

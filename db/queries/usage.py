@@ -1,21 +1,22 @@
 """Statements of usage: the ledger's one insert, and what it adds up to. What a limit is, is decided in domain."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from typing import Any, cast
+from typing import Any, TypedDict, Unpack, cast
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, Table, delete, func, insert, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Table, bindparam, delete, func, insert, or_, select, true
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import InstrumentedAttribute
 
 from db.models import UNLIMITED, UNMETERED, Base, Counter, LedgerEntry, Override, UsageDay
-from db.session import Bound, Read, Session, announce
+from db.session import Bound, Read, Row, Session, announce
 from db.statements import Prepared, given
 
 _LEDGER = cast("Table", LedgerEntry.__table__)
 _SETTLED = "settled"
+_PAYS = "pays_"
 _MOVED = ("paid_for", "kind", "user_id", "feature", "period", "amount", "limit_then", "reason", "created_at")
 _MOVE = Prepared(insert(_LEDGER).returning(_LEDGER.c.balance), _MOVED)
 _GIVE_BACK = Prepared(insert(_LEDGER).returning(_LEDGER.c.user_id), ("paid_for", "kind", "created_at"))
@@ -26,22 +27,65 @@ _USED = Prepared(
 )
 
 
-async def spend(
-    session: Session,
-    user_id: UUID,
-    feature: str,
-    *,
-    period: date,
-    paid_for: UUID,
-    limit: int | None,
-    now: datetime,
-) -> int | None:
+class Terms(TypedDict):
+    """Of a spend: its period, what it pays for, the most that the counter may come to, and the moment."""
+
+    period: date
+    paid_for: UUID
+    limit: int | None
+    now: datetime
+
+
+async def spend(session: Session, user_id: UUID, feature: str, **terms: Unpack[Terms]) -> int | None:
     """Spend one: the counter after it, or None, and nothing written, where that would pass `limit`."""
-    entry = {"paid_for": paid_for, "kind": "spend", "period": period, "amount": 1, "limit_then": _stated(limit)}
-    balance = await _move(session, user_id, feature, entry | {"reason": None, "created_at": now})
+    balance: int | None = await session.value(_MOVE(**_spending(user_id, feature, terms)))
     if balance is not None:
-        settle(session, feature)
+        _settle_spend(session, user_id, feature)
     return balance
+
+
+def paid(table: Table, columns: Sequence[str], *returning: Any) -> Prepared:
+    """A statement that spends one, and where that was granted inserts the row that was paid for: all or nothing.
+
+    It takes a value for each of the `columns` and what `paying` makes, and returns what is wanted of the row and the
+    counter after it as `balance`; no row where the spend would pass the limit.
+    """
+    entry = {name: bindparam(f"{_PAYS}{name}", type_=_LEDGER.c[name].type, required=True) for name in _MOVED}
+    spent = insert(_LEDGER).values(entry).returning(_LEDGER.c.balance).cte("spent")
+    values = select(*(bindparam(name, type_=table.c[name].type, required=True) for name in columns)).select_from(spent)
+    made = insert(table).from_select(columns, values).returning(*returning).cte("made")
+    return Prepared(select(*made.c, spent.c.balance).select_from(made.join(spent, true())))
+
+
+async def spend_at_once(
+    session: Session, statement: Prepared, values: Mapping[str, Any], feature: str, terms: Terms
+) -> Row | None:
+    """`spend` by a statement that `paid` made, with the values of the row, for its `user_id`."""
+    user_id = values["user_id"]
+    entry = {f"{_PAYS}{name}": value for name, value in _spending(user_id, feature, terms).items()}
+    row = await session.row(statement(**values, **entry))
+    if row is not None:
+        _settle_spend(session, user_id, feature)
+    return row
+
+
+def _spending(user_id: UUID, feature: str, terms: Terms) -> dict[str, Any]:
+    return {
+        "paid_for": terms["paid_for"],
+        "kind": "spend",
+        "user_id": user_id,
+        "feature": feature,
+        "period": terms["period"],
+        "amount": 1,
+        "limit_then": _stated(terms["limit"]),
+        "reason": None,
+        "created_at": terms["now"],
+    }
+
+
+def _settle_spend(session: Session, user_id: UUID, feature: str) -> None:
+    settle(session, feature)
+    announce(session, user_id)
 
 
 def settle(session: Session, feature: str) -> None:
@@ -75,25 +119,26 @@ async def adjust(
     now: datetime,
 ) -> int | None:
     """Move a counter by hand: the counter after it, or None where that would pass `limit`."""
-    entry = {
-        "paid_for": entry_id,
-        "kind": "adjustment",
-        "period": period,
-        "amount": amount,
-        "limit_then": _stated(limit),
-    }
-    return await _move(session, user_id, feature, entry | {"reason": reason, "created_at": now})
+    balance: int | None = await session.value(
+        _MOVE(
+            paid_for=entry_id,
+            kind="adjustment",
+            user_id=user_id,
+            feature=feature,
+            period=period,
+            amount=amount,
+            limit_then=_stated(limit),
+            reason=reason,
+            created_at=now,
+        )
+    )
+    if balance is not None:
+        announce(session, user_id)
+    return balance
 
 
 def _stated(limit: int | None) -> int:
     return UNLIMITED if limit is None else limit
-
-
-async def _move(session: Session, user_id: UUID, feature: str, entry: dict[str, Any]) -> int | None:
-    balance: int | None = await session.value(_MOVE(**entry, user_id=user_id, feature=feature))
-    if balance is not None:
-        announce(session, user_id)
-    return balance
 
 
 async def used(session: Session, user_id: UUID, feature: str, period: date) -> int:

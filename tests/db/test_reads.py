@@ -94,7 +94,7 @@ def test_nothing_prepared_changes_the_state_of_its_session() -> None:
     assert len(statements) > 10
     for one in statements:
         sql = one.sql
-        assert sql.startswith("SELECT" if isinstance(one.statement, Select) else "INSERT")
+        assert sql.startswith(("SELECT", "WITH spent") if isinstance(one.statement, Select) else "INSERT")
         assert not re.search(r"(?i)set_config|advisory|pg_notify|listen|nextval|for update|for share|temp", sql), sql
 
 

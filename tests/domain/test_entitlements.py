@@ -12,7 +12,7 @@ import errors
 from db.models import UNMETERED
 from domain.actor import NOBODY, Override, Standing
 from domain.decisions import Check, Decision, Remedy, RemedyKind, Rule
-from domain.entitlements import decide, limit_of, period_of, quota_of, resets_at
+from domain.entitlements import decide, is_included, limit_of, period_of, quota_of, resets_at
 from domain.plans import LARGEST, Feature, Plan, Plans, load
 
 NOW = datetime(2026, 11, 20, 18, 0, tzinfo=UTC)
@@ -358,6 +358,7 @@ def test_the_explanation_agrees_with_the_limit(
     in_good_standing = standing.signed_in and standing.active and standing.invited
     assert decision.allowed == (in_good_standing and used < limit)
     assert decision.allowed == all(check.passed for check in decision.checks)
+    assert is_included(plans, standing, feature, now) == decide(plans, standing, feature, 0, now).allowed
     assert decision.allowed == (decision.code is None) == (not decision.remedies)
     if feature.kind == "switch":
         assert known in {None, 0}
