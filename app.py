@@ -22,6 +22,7 @@ from auth.issuers import Kind, issuers_from
 from auth.local_issuer import ISSUERS, LocalIssuer
 from auth.verifier import Verifier
 from db import migrate
+from db.replica import Replica
 from db.session import Database
 from domain.accounts import Terms
 from domain.chat_replies import Replies
@@ -51,6 +52,7 @@ class _Parts:
     """What lives as long as the application."""
 
     database: Database
+    replica: Replica | None
     http: httpx.AsyncClient
     verifier: Verifier
     authenticator: Authenticator
@@ -74,6 +76,8 @@ def create_app(settings: Settings) -> Starlette:
             stack.push_async_callback(parts.http.aclose)
             stack.push_async_callback(parts.verifier.aclose)
             stack.push_async_callback(parts.authenticator.last_use.drain)
+            if parts.replica:
+                await stack.enter_async_context(parts.replica.running())
             if parts.llm:
                 stack.push_async_callback(parts.llm.aclose)
             if parts.enrichment:
@@ -87,6 +91,7 @@ def create_app(settings: Settings) -> Starlette:
     routed = ExceptionMiddleware(app.router, handlers={HTTPException: not_served})
     app.middleware_stack = RequestLog(_cors(settings, Shortcut("/graphql", graphql, routed)))
     app.state.database = parts.database
+    app.state.replica = parts.replica
     app.state.head = migrate.head()
     return app
 
@@ -101,9 +106,10 @@ def create() -> Starlette:
 def _parts(settings: Settings) -> _Parts:
     if settings.database_url is None:
         raise SettingsError("DATABASE_URL: not set; `gatehouse dev` brings a Postgres of its own.")
-    database = Database(
-        settings.database_url.get_secret_value(), pooled_by_others=settings.database_direct_url is not None
-    )
+    pooled, read_url = settings.database_direct_url is not None, settings.database_read_url
+    url = settings.database_url.get_secret_value()
+    database = Database(url, pooled_by_others=pooled, replicated=read_url is not None)
+    replica = Replica(read_url.get_secret_value(), database, pooled_by_others=pooled) if read_url else None
     plans = load_plans(settings.plans_file, settings.upgrade_url)
     key = settings.api_key_encryption_key
     terms = Terms(settings.trial_days, Sealer(key.get_secret_value()) if key else None)
@@ -115,10 +121,12 @@ def _parts(settings: Settings) -> _Parts:
         api = ClerkApi(http, settings.clerk_secret_key.get_secret_value(), settings.clerk_api_url)
         enrichment = Enrichment(database, api, issuer=settings.clerk_issuer_url, terms=terms)
     gate = Gate(settings.allowed_origins, settings.dev_user_header_enabled, settings.invite_code_enabled)
-    authenticator = Authenticator(database, verifier, gate=gate, terms=terms, enrichment=enrichment)
+    authenticator = Authenticator(
+        database, verifier, gate=gate, terms=terms, enrichment=enrichment, replicated=replica is not None
+    )
     llm = _llm(settings)
     replies = Replies(database, Writer(database, plans, llm))
-    return _Parts(database, http, verifier, authenticator, enrichment, local, terms, plans, llm, replies)
+    return _Parts(database, replica, http, verifier, authenticator, enrichment, local, terms, plans, llm, replies)
 
 
 def _llm(settings: Settings) -> Llm | None:
@@ -135,6 +143,7 @@ def _graphql(settings: Settings, parts: _Parts) -> GraphQLEndpoint:
         sealer=parts.terms.sealer,
         beta_code=settings.beta_invite_code,
         wake_replies=parts.replies.wake,
+        replica=parts.replica,
     )
 
     async def context_of(request: Request) -> Context:

@@ -43,6 +43,7 @@ class Settings(BaseSettings):
     gatehouse_home: Path = Path(".gatehouse")
     database_url: SecretStr | None = None
     database_direct_url: SecretStr | None = None
+    database_read_url: SecretStr | None = None
     port: int = Field(8000, ge=1, le=65535)
     max_body_mb: int = Field(25, ge=1, le=100)
     allowed_origins: CommaList = ()

@@ -15,6 +15,7 @@ from auth.credentials import ApiKeySecret, BearerToken, Headers, credential_of
 from auth.last_use import LastUse
 from auth.verifier import VerifiedToken, Verifier
 from db import queries
+from db.queries.accounts import LAST_WRITE
 from db.session import Database, Row
 from domain import admission
 from domain.accounts import IdentityFacts, Terms
@@ -35,12 +36,21 @@ class Authenticator:
     """Turns the headers of requests into callers; one for the whole application."""
 
     def __init__(
-        self, database: Database, verifier: Verifier, *, gate: Gate, terms: Terms, enrichment: Enrichment | None
+        self,
+        database: Database,
+        verifier: Verifier,
+        *,
+        gate: Gate,
+        terms: Terms,
+        enrichment: Enrichment | None,
+        replicated: bool = False,
     ) -> None:
+        """`replicated`: reads may go to a replica, so callers know their `last_write`."""
         self.database = database
         self.gate = gate
         self.terms = terms
         self.enrichment = enrichment
+        self.replicated = replicated
         self.last_use = LastUse(database)
         self._verifier = verifier
 
@@ -73,7 +83,7 @@ class Authenticator:
 
     async def _key(self, credential: ApiKeySecret) -> "KeyHolder":
         digest = domain.api_keys.digest(credential.secret)
-        row = await self.database.row(queries.api_keys.standing(digest))
+        row = await self.database.row(queries.api_keys.standing(digest, last_write=self.replicated))
         if row is None or not hmac.compare_digest(row.digest, digest):
             raise errors.InvalidCredential("This API key is unknown. Check that it was copied whole.")
         now = clock.now()
@@ -115,6 +125,7 @@ class Caller:
         self._needs: frozenset[str] = frozenset()
         self._foreseen: Foreseen | None = None
         self._stale = False
+        self._last_write: int | None = None
         self._user_id: UUID | None = None
         self._lock = asyncio.Lock()
 
@@ -168,6 +179,14 @@ class Caller:
         """What `foreseen` tells, once the account was asked for; before that None."""
         return self._foreseen if need is None or need in self._needs else None
 
+    @property
+    def last_write(self) -> int | None:
+        """The last transaction that wrote for the account when it was read; what shows it shows all of before.
+
+        None where that is not known: without a replica, before the account was asked for, and after a mutation.
+        """
+        return None if self._stale else self._last_write
+
     def forget(self) -> None:
         """What a mutation has changed must be seen by the next one of the same document."""
         self._found, self._foreseen, self._stale = None, None, True
@@ -189,6 +208,7 @@ class Caller:
                 return DELETED if account is None else self._admitted(account, None)
             case KeyHolder(owner, scopes):
                 # Looked up with the key a moment ago; a mutation since then may have changed it.
+                self._last_write = owner.last_write if self._authenticator.replicated else None
                 return self._admitted(await self._standing_of_user(owner.id) if self._stale else owner, scopes)
             case UUID() as user_id:
                 return self._admitted(await self._standing_of_user(user_id), None)
@@ -202,7 +222,8 @@ class Caller:
         None for a subject that was deleted.
         """
         services, now = self._authenticator, clock.now()
-        select = queries.accounts.standing_of_identity(token.issuer, token.subject, now.date(), self._needs)
+        needs = self._needs | {LAST_WRITE} if services.replicated else self._needs
+        select = queries.accounts.standing_of_identity(token.issuer, token.subject, now.date(), needs)
         row, facts = await services.database.row(select), _facts(token)
         if row is None or domain.accounts.says_more(facts, row):
             async with services.database.transaction() as session:
@@ -213,6 +234,7 @@ class Caller:
         if services.enrichment and token.issuer == services.enrichment.issuer and row.profile_as_of is None:
             services.enrichment.request(token.subject)
         self._foreseen = Foreseen(row, now)
+        self._last_write = row.last_write if services.replicated else None
         return row
 
     def _admitted(self, row: Row | None, scopes: frozenset[str] | None) -> Actor | Standing:

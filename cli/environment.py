@@ -40,7 +40,7 @@ def load() -> Settings:
 
 def check_urls(settings: Settings) -> None:
     """`SettingsError` when a database's URL cannot be one; whether it can be reached shows later."""
-    for name in ("database_url", "database_direct_url"):
+    for name in ("database_url", "database_direct_url", "database_read_url"):
         url = getattr(settings, name)
         try:
             _ = url and dsn(url.get_secret_value())
@@ -103,7 +103,11 @@ def direct_url(settings: Settings, url: str) -> str:
 async def database(settings: Settings) -> AsyncIterator[Database]:
     """The migrated database, for the time of a command."""
     with database_url(settings) as url:
-        opened = Database(url, pooled_by_others=settings.database_direct_url is not None)
+        opened = Database(
+            url,
+            pooled_by_others=settings.database_direct_url is not None,
+            replicated=settings.database_read_url is not None,
+        )
         try:
             if await opened.revision() != migrate.head():
                 raise SettingsError("The tables are not those of this Gatehouse: run `gatehouse migrate` first.")

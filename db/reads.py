@@ -1,7 +1,7 @@
-"""Connections for prepared reads: asyncpg's, without SQLAlchemy between. Writes have theirs in `db.writes`."""
+"""Connections for prepared reads: asyncpg's, without SQLAlchemy between. Writes have theirs in `db.transactions`."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -17,17 +17,23 @@ _STATEMENTS = 500
 _STATEMENT_BYTES = 256 * 1024
 _TYPES = ("json", "jsonb")
 
+Admit = Callable[[asyncpg.Connection], Awaitable[None]]
+"""Looks at a new connection before its first use, and raises where neither it nor those before it must be used."""
+
 
 class ReadPool:
     """One pool. It connects when it is first used; `close` gives everything back.
 
-    `connect` is what asyncpg connects with, `prepare` the statement that a new connection begins with. Connections go
-    from one user to the next without a reset: nothing that runs here changes the state of a session.
+    `connect` is what asyncpg connects with, `prepare` the statement that a new connection begins with; then `admit`
+    looks at it. Connections go from one user to the next without a reset: nothing that runs here changes the state of
+    a session.
     """
 
-    def __init__(self, connect: Mapping[str, Any], *, prepare: str) -> None:
+    def __init__(self, connect: Mapping[str, Any], *, prepare: str, admit: Admit | None = None) -> None:
         self._options = connect
         self._prepare = prepare
+        self._admit = admit
+        self._refusals = 0
         self._pool: Pool[asyncpg.Connection] = Pool(
             POOL_SIZE, wait=POOL_WAIT_SECONDS, connect=self._connect, disconnect=disconnect
         )
@@ -56,10 +62,11 @@ class ReadPool:
 
     async def _fetch(self, sql: str, arguments: Sequence[Any]) -> Sequence[Any]:
         connection = await self._pool.take()
+        refusals = self._refusals
         try:
             records: Sequence[Any] = await connection.fetch(sql, *arguments)
         finally:
-            if connection.is_closed():
+            if connection.is_closed() or refusals != self._refusals:
                 self._pool.drop(connection)
             else:
                 self._pool.give(connection)
@@ -75,10 +82,21 @@ class ReadPool:
                 await connection.set_type_codec(
                     name, schema="pg_catalog", encoder=_text, decoder=orjson.loads, format="text"
                 )
+            await self._have_admitted(connection)
         except BaseException:
             connection.terminate()
             raise
         return connection
+
+    async def _have_admitted(self, connection: asyncpg.Connection) -> None:
+        if self._admit is None:
+            return
+        try:
+            await self._admit(connection)
+        except BaseException:
+            self._refusals += 1
+            self._pool.drop_idle()
+            raise
 
     async def close(self) -> None:
         await self._pool.close()

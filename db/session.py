@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -16,19 +17,20 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 import errors
-from db import roles
+from db import account_writes, roles
+from db.account_writes import wrote
 from db.changes import Changes
-from db.reads import ReadPool
+from db.reads import Admit, ReadPool
 from db.statements import Bound, Read, Readable, Row
 from db.transactions import Session, Transactions
 from db.url import dsn
 
-__all__ = ["Bound", "Database", "Read", "Readable", "Row", "Session", "after_commit", "announce"]
+__all__ = ["Bound", "Database", "Read", "Readable", "Row", "Session", "after_commit", "announce", "wrote"]
 
 STATEMENT_TIMEOUT_MS = 15_000
 LOCK_TIMEOUT_MS = 10_000
 POOL_SIZE = 10
-"""For transactions; with those for reads (`db.reads`) a process has 20 connections at most."""
+"""For transactions; with those for reads (`db.reads`) a process has 20 connections at most, and 10 to a replica."""
 POOL_WAIT_SECONDS = 5
 CONNECT_SECONDS = 10
 
@@ -44,10 +46,19 @@ _LOCK_NOT_AVAILABLE = "55P03"
 class Database:
     """One pool of connections. Made without a loop and without connecting; `close` gives everything back."""
 
-    def __init__(self, url: str, *, pooled_by_others: bool = False, schema: str | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        pooled_by_others: bool = False,
+        schema: str | None = None,
+        replicated: bool = False,
+        admit: Admit | None = None,
+    ) -> None:
         """`pooled_by_others`: `url` is a transaction pooler's, where prepared statements and settings do not stay.
 
-        `schema`: where the tables are, if not where Postgres looks by itself.
+        `schema`: where the tables are, if not where Postgres looks by itself. `replicated`: transactions note whom they
+        wrote for. `admit`: it is a replica, whose user says what becomes of failures, and looks at new connections.
         """
         connect = _connect(url, pooled_by_others=pooled_by_others, schema=schema)
         self._engine = _engine(connect, pooled_by_others=pooled_by_others, schema=schema)
@@ -55,7 +66,9 @@ class Database:
         self._prepared: ReadPool | None = None
         if not pooled_by_others:
             self._transactions = Transactions(self._engine, POOL_SIZE, wait=POOL_WAIT_SECONDS)
-            self._prepared = ReadPool(connect, prepare=roles.assume(for_transaction=False))
+            self._prepared = ReadPool(connect, prepare=roles.assume(for_transaction=False), admit=admit)
+        self._replicated = replicated
+        self._unavailable = partial(unavailable_when_out_of_reach, quiet=admit is not None)
         self._changes = Changes(self.rows, channel=f"{schema or 'gatehouse'}_usage")
 
     @asynccontextmanager
@@ -67,8 +80,11 @@ class Database:
         session: Session | None = None
         try:
             with unavailable_when_out_of_reach():
-                async with self._begin(alone=alone) as session:
+                # What is noted of a write belongs to its transaction.
+                async with self._begin(alone=alone and not self._replicated) as session:
                     yield session
+                    if self._replicated:
+                        await account_writes.note(session)
         except asyncio.CancelledError:
             # The commit may have been made although nobody waits for it any more. To tell too much does no harm.
             self._tell(session)
@@ -95,7 +111,7 @@ class Database:
 
     async def rows(self, read: Readable) -> Sequence[Row]:
         """The rows of one read, outside any transaction."""
-        with unavailable_when_out_of_reach():
+        with self._unavailable():
             if isinstance(read, Bound):
                 if self._prepared is not None:
                     return await self._prepared.rows(read)
@@ -113,7 +129,7 @@ class Database:
         if self._prepared is None:
             row = await self.row(read)
             return row and row[0]
-        with unavailable_when_out_of_reach():
+        with self._unavailable():
             return await self._prepared.value(read)
 
     async def row(self, read: Readable) -> Row | None:
@@ -144,6 +160,7 @@ _CHANGED, _CALLBACKS = "changed", "callbacks"
 def announce(session: Session, user_id: UUID) -> None:
     """Once the transaction has committed, tell every process that this user's usage has changed."""
     session.info.setdefault(_CHANGED, set()).add(user_id)
+    wrote(session, user_id)
 
 
 def after_commit(session: Session, callback: Callable[[], None]) -> None:
@@ -226,17 +243,21 @@ def _engine(connect: dict[str, Any], *, pooled_by_others: bool, schema: str | No
 
 
 @contextmanager
-def unavailable_when_out_of_reach() -> Iterator[None]:
-    """Turn failures to reach Postgres, or to be served in time, into `ServiceUnavailable`; our own faults stay."""
+def unavailable_when_out_of_reach(*, quiet: bool = False) -> Iterator[None]:
+    """Turn failures to reach Postgres, or to be served in time, into `ServiceUnavailable`; our own faults stay.
+
+    They are logged, unless `quiet`.
+    """
+    log = _log.debug if quiet else _log.warning
     try:
         yield
     except (OSError, PoolTimeout, asyncpg.InterfaceError) as error:
-        _log.warning("database.out_of_reach", error=repr(error))
+        log("database.out_of_reach", error=repr(error))
         raise errors.ServiceUnavailable("The database is out of reach. Try again in a moment.") from error
     except (DBAPIError, asyncpg.PostgresError) as error:
         cause, lost = (error.orig, error.connection_invalidated) if isinstance(error, DBAPIError) else (error, False)
         sqlstate = str(getattr(cause, "sqlstate", None) or "")
         if lost or sqlstate.startswith(_UNAVAILABLE_CLASSES) or sqlstate == _LOCK_NOT_AVAILABLE:
-            _log.warning("database.unavailable", sqlstate=sqlstate)
+            log("database.unavailable", sqlstate=sqlstate)
             raise errors.ServiceUnavailable("The database could not answer in time. Try again in a moment.") from error
         raise

@@ -9,7 +9,7 @@ import clock
 import errors
 from db import queries
 from db.models import SCOPES, Identity, User
-from db.session import Row, Session
+from db.session import Row, Session, wrote
 from domain import api_keys, audit, usernames
 from domain.actor import Actor
 from domain.plans import FREE
@@ -152,6 +152,7 @@ def _of_address(facts: IdentityFacts) -> str | None:
 
 async def _learn(session: Session, identity: Identity, user: User, facts: IdentityFacts) -> bool:
     """Take what is newer; whether anything was."""
+    wrote(session, user.id)
     taken = False
     if (facts.complete or facts.email) and not _email_is_known_better(facts, identity):
         _learn_email(identity, user, facts)

@@ -16,7 +16,7 @@ import structlog
 import clock
 from db import queries
 from db.models import new_id
-from db.session import Database, Row
+from db.session import Database, Row, wrote
 from domain import usage
 from domain.chat_writing import Writer
 from errors import AppError
@@ -81,6 +81,8 @@ class Replies:
             return  # the first that is through wakes us
         async with self._database.transaction() as session:
             answers = await queries.chat.claim(session, self._worker, free, leased_until=clock.now() + LEASE)
+            for answer in answers:
+                wrote(session, answer.user_id)
         for answer in answers:
             task = asyncio.create_task(self._write(answer), name="replies")
             self._writing[answer.id] = task
@@ -102,6 +104,7 @@ class Replies:
                 await self._fail(answer.id, _BROKEN)
             else:
                 async with self._database.transaction() as session:
+                    wrote(session, answer.user_id)
                     await queries.chat.complete(session, answer.id, self._worker, content, clock.now())
 
     async def _fail(self, answer_id: UUID, words: str) -> None:

@@ -17,7 +17,7 @@ import errors
 from auth.permissions import WithinTier
 from db import queries
 from db.models import IdempotencyRecord
-from db.session import Session
+from db.session import Session, wrote
 from domain.actor import Actor
 from domain.plans import Plans
 from domain.refusal import Refused
@@ -136,6 +136,7 @@ class _Attempt:
                 if earlier is not None:
                     return earlier
                 if ours:
+                    wrote(session, self.actor.user_id)
                     result = await effect(Work(session, self.actor, self.services, self.prepared))
                     if not isinstance(result, Refused):
                         await self._record(session, result)

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from auth.context import Caller
 from auth.entitlements import Entitlements, Plans
 from auth.history import History
+from db.replica import Replica
 from db.session import Database
 from schema.reading import Reader
 from sealing import Sealer
@@ -23,6 +24,7 @@ class Services:
     sealer: Sealer | None
     beta_code: SecretStr | None
     wake_replies: Callable[[], None]
+    replica: Replica | None = None
 
 
 @dataclass(slots=True)
@@ -39,9 +41,14 @@ class Context:
     history: History = field(init=False)
 
     def __post_init__(self) -> None:
-        self.read = Reader(self.services.database)
+        self.read = Reader(self.services.database, self._replica if self.services.replica else None)
         self.entitlements = Entitlements(self.caller, self.services.plans, self.read.rows)
         self.history = History(self.caller, self.read.rows)
+
+    def _replica(self) -> Replica | None:
+        """The replica, where it shows all that the caller has written."""
+        replica = self.services.replica
+        return replica if replica is not None and replica.has(self.caller.last_write) else None
 
     def foresee(self, needs: frozenset[str]) -> None:
         """Have what the fields of a plan will ask for read together with the account of the caller."""

@@ -9,6 +9,7 @@ from strawberry.dataloader import DataLoader
 
 from db.queries.paging import Window, order_of
 from db.queries.relation import Relation, Wanted
+from db.replica import Replica
 from db.session import Bound, Database, Readable, Row
 
 MAX_AT_ONCE = 3
@@ -25,8 +26,10 @@ class Slice(NamedTuple):
 class Reader:
     """Runs reads; one for each request, because what it has loaded is remembered until the request ends."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, replica: Callable[[], Replica | None] | None = None) -> None:
+        """`replica`: asked before each prepared read, whether it may go there."""
         self._database = database
+        self._replica = replica
         self._loaders: dict[Hashable, DataLoader[UUID, Any]] = {}
         self._at_once = asyncio.Semaphore(MAX_AT_ONCE)
 
@@ -38,12 +41,15 @@ class Reader:
     async def rows(self, read: Readable) -> Sequence[Row]:
         # A document with fifty root fields must not take the whole pool from everybody else.
         async with self._at_once:
-            return await self._database.rows(read)
+            return await (self._source().rows(read) if isinstance(read, Bound) else self._database.rows(read))
 
     async def value(self, read: Bound) -> Any:
         """The first column of the only row."""
         async with self._at_once:
-            return await self._database.value(read)
+            return await self._source().value(read)
+
+    def _source(self) -> Database | Replica:
+        return (self._replica and self._replica()) or self._database
 
     async def children(self, relation: Relation, parent: UUID) -> list[Row]:
         """The related rows of one parent; asked for many parents at once, they come in one statement."""

@@ -180,6 +180,9 @@ def rows(database: Database) -> Rows:
     return read
 
 
+_BEHIND = ("replies", "changes", "replica")
+
+
 @pytest.fixture
 def statements(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The SQL that runs during the test; clear it where the counting begins."""
@@ -201,7 +204,7 @@ def statements(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         task = asyncio.current_task()
         # What runs behind requests comes at any moment.
-        if task is None or task.get_name() not in ("replies", "changes"):
+        if task is None or task.get_name() not in _BEHIND:
             seen.append(statement)
 
     engine = database._engine.sync_engine

@@ -228,6 +228,7 @@ def test_commands_without_a_server_bring_postgres_for_themselves(home: Path) -> 
         (["dev"], {"ENVIRONMENT": "production"}, 1, "DATABASE_URL: "),
         (["dev"], {"DATABASE_URL": "mysql://localhost/x"}, 1, "DATABASE_URL: not a Postgres URL"),
         (["serve"], {}, 1, "DATABASE_URL: "),
+        (["dev"], {"DATABASE_READ_URL": "postgresql://h"}, 1, "DATABASE_READ_URL: names no database; write"),
         (["serve"], {"DATABASE_URL": "postgresql://localhost/x"}, 1, "CLERK_DOMAIN"),
         (["migrate", "--to", "1999"], {}, 1, "no revision 1999"),
         (["migrate", "--sql", "--to", "1999"], {}, 1, "no revision 1999"),

@@ -1,5 +1,6 @@
 """Every table, imported here so that the metadata is complete."""
 
+from db.models.account_writes import AccountWrite
 from db.models.accounts import USERNAME, USERNAME_RULE, Identity, User
 from db.models.api_keys import SCOPES, ApiKey
 from db.models.audit import AuditEvent
@@ -18,6 +19,7 @@ __all__ = [
     "UNMETERED",
     "USERNAME",
     "USERNAME_RULE",
+    "AccountWrite",
     "ApiKey",
     "AuditEvent",
     "Base",

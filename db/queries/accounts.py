@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
+from db.account_writes import last_write
 from db.models import Identity, Override, Portfolio, User
 from db.queries.usage import overview_of
 from db.session import Bound, Session
@@ -46,8 +47,13 @@ def _portfolio_count() -> ColumnElement[Any]:
     return select(func.count()).select_from(Portfolio).where(Portfolio.user_id == User.id).scalar_subquery()
 
 
-FORESEEN: Mapping[str, Callable[[], ColumnElement[Any]]] = {"usage": _usage, "portfolio_count": _portfolio_count}
-"""What can be read with the standing, where it will be asked for: `overview` as a list of lists, and a number."""
+LAST_WRITE = "last_write"
+FORESEEN: Mapping[str, Callable[[], ColumnElement[Any]]] = {
+    "usage": _usage,
+    "portfolio_count": _portfolio_count,
+    LAST_WRITE: last_write,
+}
+"""What can be read with the standing, where it will be asked for: `overview` as a list of lists, and numbers."""
 
 
 @lru_cache(maxsize=16)

@@ -6,8 +6,9 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, func, or_, select, update
 
+from db.account_writes import last_write
 from db.models import ApiKey, User
-from db.queries.accounts import STANDING_OF_USER
+from db.queries.accounts import LAST_WRITE, STANDING_OF_USER
 from db.queries.relation import Relation
 from db.session import Bound, Read, Session
 from db.statements import Prepared, given
@@ -48,7 +49,7 @@ def sealed(user_id: UUID, key_id: UUID) -> Read:
     return select(ApiKey.sealed).where(ApiKey.user_id == user_id, ApiKey.id == key_id)
 
 
-_STANDING = Prepared(
+_LOOK_UP = (
     select(
         *STANDING_OF_USER,
         ApiKey.id.label("key_id"),
@@ -61,11 +62,13 @@ _STANDING = Prepared(
     .join(User, User.id == ApiKey.user_id)
     .where(ApiKey.digest == given("digest"))
 )
+_STANDING = Prepared(_LOOK_UP)
+_STANDING_AND_LAST_WRITE = Prepared(_LOOK_UP.add_columns(last_write().label(LAST_WRITE)))
 
 
-def standing(digest: bytes) -> Bound:
-    """The key with this digest and the account it belongs to."""
-    return _STANDING(digest=digest)
+def standing(digest: bytes, *, last_write: bool = False) -> Bound:
+    """The key with this digest and the account it belongs to; with its `last_write`, if wanted."""
+    return (_STANDING_AND_LAST_WRITE if last_write else _STANDING)(digest=digest)
 
 
 async def for_update(session: Session, user_id: UUID, key_id: UUID) -> ApiKey | None:

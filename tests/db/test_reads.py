@@ -88,6 +88,28 @@ async def test_a_full_pool_makes_nobody_wait_for_ever(database_url: str, monkeyp
     await database.close()
 
 
+async def test_a_connection_that_is_not_admitted_takes_those_before_it_along(database_url: str) -> None:
+    admitted: list[int] = []
+
+    async def admit(connection: asyncpg.Connection) -> None:
+        admitted.append(connection.get_server_pid())
+        if len(admitted) == 3:
+            raise ServiceUnavailable("Another server.")
+
+    database = Database(database_url, admit=admit)
+    slow = Prepared(select(literal_column("pg_backend_pid()"), func.pg_sleep(0.3)))
+    idle, used = asyncio.create_task(database.value(BACKEND())), asyncio.create_task(database.value(slow()))
+    assert {await idle, *admitted} == set(admitted)
+    taken = asyncio.create_task(database.value(slow()))
+    await asyncio.sleep(0.05)
+    with pytest.raises(ServiceUnavailable):
+        await database.value(BACKEND())
+    before = {await used, await taken}
+    assert before == set(admitted[:2])
+    assert await database.value(BACKEND()) not in before
+    await database.close()
+
+
 def test_nothing_prepared_changes_the_state_of_its_session() -> None:
     """For this, connections go from one user to the next without a reset (asyncpg's takes a round trip)."""
     statements = [one for one in gc.get_objects() if isinstance(one, Prepared)]
