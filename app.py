@@ -1,5 +1,6 @@
 """create_app(settings): routes, middleware, lifespan. Nothing is decided here."""
 
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -100,7 +101,12 @@ def create() -> Starlette:
     """The application of one worker process of `gatehouse serve`, from the environment alone."""
     settings = Settings.of_server()
     logs.configure(settings.log_level)
-    return create_app(settings)
+    app = create_app(settings)
+    # What the process has by now it keeps. To look through it for garbage would stop every answer for a tenth of a
+    # second, again and again.
+    gc.collect()
+    gc.freeze()
+    return app
 
 
 def _parts(settings: Settings) -> _Parts:

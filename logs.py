@@ -5,6 +5,7 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +19,17 @@ _SECRET_SHAPES = re.compile(
     r"|(?<![A-Za-z])(?:iq|sk_test|sk_live|whsec|sb_secret)_[\w+/=-]+"
     r"|(?<=://)[^/\s@]*@"  # the user and password of a URL
 )
+
+
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+"""Of the request that is answered here: each of its events has it."""
+
+
+def _with_request_id(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    known = request_id.get()
+    if known is not None:
+        event.setdefault("request_id", known)
+    return event
 
 
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -54,7 +66,7 @@ def configure(level: str, *, readable: bool | None = None) -> None:
     ]
     # What is added after it was looked through is ours.
     shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
+        _with_request_id,
         structlog.processors.format_exc_info,
         redact,
         *marks,

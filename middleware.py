@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import errors
+import logs
 
 _log = structlog.get_logger("gatehouse.http")
 _LOGGED_PATH = 200
@@ -42,19 +43,18 @@ class RequestLog:
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                await self._app(scope, receive, send_with_id)
-            except Exception:
-                _log.exception("request.failed")
-                if status:
-                    raise
-                await _masked(request_id)(scope, receive, send_with_id)
-            finally:
-                elapsed = round((time.perf_counter() - began) * 1000, 1)
-                _log.info(
-                    "request", method=scope["method"], path=scope["path"][:_LOGGED_PATH], status=status, ms=elapsed
-                )
+        around = logs.request_id.set(request_id)
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception:
+            _log.exception("request.failed")
+            if status:
+                raise
+            await _masked(request_id)(scope, receive, send_with_id)
+        finally:
+            elapsed = round((time.perf_counter() - began) * 1000, 1)
+            _log.info("request", method=scope["method"], path=scope["path"][:_LOGGED_PATH], status=status, ms=elapsed)
+            logs.request_id.reset(around)
 
 
 class Shortcut:

@@ -14,6 +14,7 @@ from strawberry.execution import optimized_is_awaitable
 from engine.answers import Answer, Executed, InputFault, Reason, Refused, refuse, refuse_too_complex
 from engine.bounded import Bounded, TooManyFieldsError
 from engine.documents import Document, Documents
+from engine.inputs import quicken
 from engine.limits import Limits
 from engine.plans import Composer, Planner
 from engine.strings import unstorable_strings
@@ -71,6 +72,8 @@ class Engine:
         self._max_fields = limits.executed_fields
         self._foresee = foresee
         self._documents = Documents(schema, limits, introspection=introspection)
+        if compiled:
+            quicken(schema)
         self._planner = (
             Planner(schema, hide_suggestions=self._hide_suggestions, composer=composer, on_fallback=on_fallback)
             if compiled
