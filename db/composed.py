@@ -25,6 +25,10 @@ from sqlalchemy.types import TypeEngine
 Spelled = Callable[[ColumnElement[Any]], ColumnElement[Any]]
 
 _NEWLINE: ColumnElement[str] = literal_column("E'\\n'")
+_EMPTY: ColumnElement[str] = literal_column("''")
+_UUID = 36
+_LINE = 57
+"""Bytes of text in a line of base64."""
 _MOMENT: ColumnElement[str] = literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'""")
 _DAY: ColumnElement[str] = literal_column("'YYYY-MM-DD'")
 _UTC: ColumnElement[str] = literal_column("'UTC'")
@@ -54,7 +58,7 @@ SPELLED: Mapping[tuple[str, type[TypeEngine[Any]]], Spelled] = {
     ("JSON", JSONB): _as_it_is,
     ("BigInt", BigInteger): _text,
     ("DateTime", DateTime): _moment,
-    ("Date", Date): _day,
+    ("Date", Date): _as_it_is,  # in JSON, whatever the session's DateStyle says
     # With the digits that it has; Postgres never writes an exponent.
     ("Decimal", Numeric): _text,
 }
@@ -63,7 +67,8 @@ SPELLED: Mapping[tuple[str, type[TypeEngine[Any]]], Spelled] = {
 
 def global_id(row: Any, type_name: str) -> ColumnElement[str]:
     """Of the row with the column `id`, as `schema.ids` has it."""
-    return _base64url(literal(f"{type_name}:", Text) + cast(row.id, Text))
+    prefix = f"{type_name}:"
+    return _base64url(literal(prefix, Text) + cast(row.id, Text), lines=len(prefix) + _UUID > _LINE)
 
 
 def cursor(tag: str, columns: Sequence[ColumnElement[Any]]) -> ColumnElement[str] | None:
@@ -91,8 +96,14 @@ def _in_cursor(column: ColumnElement[Any]) -> ColumnElement[str] | None:
     return None
 
 
-def _base64url(text: ColumnElement[str]) -> ColumnElement[str]:
-    """Of a text without `>`, `?` and `~`, so that neither `+` nor `/` is in it; to `translate` them costs."""
-    encoded = func.encode(func.convert_to(text, literal_column("'UTF8'")), literal_column("'base64'"))
-    # Postgres breaks base64 into lines of 76 characters.
-    return func.rtrim(func.replace(encoded, _NEWLINE, literal_column("''")), literal_column("'='"), type_=Text())
+def _base64url(text: ColumnElement[str], *, lines: bool = True) -> ColumnElement[str]:
+    """Of a text without `>`, `?` and `~`, so that neither `+` nor `/` is in it; to `translate` or trim them costs more.
+
+    Postgres breaks base64 into lines of 76 characters; `lines` says that there may be more than one.
+    """
+    encoded: ColumnElement[str] = func.encode(
+        func.convert_to(text, literal_column("'UTF8'")), literal_column("'base64'")
+    )
+    if lines:
+        encoded = func.replace(encoded, _NEWLINE, _EMPTY)
+    return func.replace(encoded, literal_column("'='"), _EMPTY, type_=Text())

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
+from graphql import is_object_type
 from sqlalchemy import Select
 from strawberry import Schema
 from strawberry.types.arguments import convert_arguments
@@ -19,9 +20,20 @@ from engine.sql.statements import Composing, Scalars
 MAX_SHAPES = 32
 """Statements that one field keeps: what varies is whether there are cursors, and which filters and orders."""
 
+_LONGEST_NAME = 63
+"""Of a column (NAMEDATALEN of Postgres, less one)."""
+
 Fetch = Callable[[Any, Mapping[str, Any]], Awaitable[str]]
 """Runs a prepared statement for a context, with the values of its parameters."""
 Prepare = Callable[[Select[Any]], Fetch]
+
+
+class _Ways(NamedTuple):
+    """How scalars are written, which names columns may have, and how a statement is prepared."""
+
+    scalars: Scalars
+    names: frozenset[str]
+    prepare: Prepare
 
 
 class Composer:
@@ -29,8 +41,7 @@ class Composer:
 
     def __init__(self, schema: Schema, scalars: Scalars, prepare: Prepare) -> None:
         self._schema = schema
-        self._scalars = scalars
-        self._prepare = prepare
+        self._ways = _Ways(scalars, _names(schema), prepare)
 
     def compose(self, slot: Slot, operation: Operation) -> Composed | None:
         """What answers pages in this slot by a statement; None for no pages, or what no statement can read of them."""
@@ -42,7 +53,7 @@ class Composer:
             page = reading.page(selection)
         except NotComposable:
             return None
-        statements = _Statements(page, reading.pages, self._scalars, self._prepare)
+        statements = _Statements(page, reading.pages, self._ways)
         return lambda otherwise: _Composition(statements, otherwise).complete
 
     def _convert(self, declared: StrawberryField, given: dict[str, Any]) -> dict[str, Any]:
@@ -51,14 +62,20 @@ class Composer:
         return convert_arguments(given, declared.arguments, converter.scalar_registry, self._schema.config)
 
 
+def _names(schema: Schema) -> frozenset[str]:
+    """Of the fields of the schema, those that Postgres takes whole as the name of a column."""
+    kinds = schema._schema.type_map.values()  # noqa: SLF001 - Strawberry has no public way to graphql-core's schema
+    names = {name for kind in kinds if is_object_type(kind) for name in kind.fields}
+    return frozenset(name for name in (*names, "__typename") if len(name) <= _LONGEST_NAME)
+
+
 class _Statements:
     """Of one field of a plan: the statements for the shapes of its lists."""
 
-    def __init__(self, page: Connection, pages: Sequence[Connection], scalars: Scalars, prepare: Prepare) -> None:
+    def __init__(self, page: Connection, pages: Sequence[Connection], ways: _Ways) -> None:
         self.pages = pages
         self._page = page
-        self._scalars = scalars
-        self._prepare = prepare
+        self._ways = ways
         self._by_shape: dict[Hashable, _Statement | None] = {}
 
     def of(self, listings: Sequence[Listing]) -> "_Statement | None":
@@ -69,12 +86,12 @@ class _Statements:
         return self._by_shape.get(shape)
 
     def _compose(self, listings: Sequence[Listing]) -> "_Statement | None":
-        composing = Composing(self._scalars, listings)
+        composing = Composing(self._ways.scalars, listings, self._ways.names)
         try:
             statement = composing.statement(self._page)
         except NotComposable:
             return None
-        return _Statement(self._prepare(statement), composing.keys)
+        return _Statement(self._ways.prepare(statement), composing.keys)
 
 
 class _Statement(NamedTuple):

@@ -1,6 +1,6 @@
 """From a tree of what is selected to one statement that gives it as JSON: columns, parameters, nothing of the client's.
 
-The keys of the answer are parameters as well, so that operations which differ in them alone share a statement.
+The keys of the answer are parameters as well, or names of the schema's.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -42,11 +42,16 @@ class _Rows:
 
 @dataclass(slots=True)
 class Composing:
-    """Composes one statement. `listings` has that of each page, by its number; `keys` are filled meanwhile."""
+    """Composes one statement. `listings` has that of each page, by its number; `keys` are filled meanwhile.
+
+    `names` are those that columns may have, all of them declared in the schema.
+    """
 
     scalars: Scalars
     listings: Sequence[Listing]
+    names: frozenset[str]
     keys: dict[str, str] = field(default_factory=dict)
+    objects: int = 0
 
     def statement(self, page: Connection) -> Select[Any]:
         """One row with one text. `NotComposable` where a column is not there, or not of a type that is known."""
@@ -144,7 +149,18 @@ class Composing:
         return found
 
     def _object(self, wanted: Object, rows: _Rows) -> ColumnElement[Any]:
-        return self._json({key: self._part(part, rows) for key, part in wanted.fields.items()})
+        """A row, which Postgres writes a fifth sooner than an object whose keys it has to look at each time.
+
+        Its columns can only have names of the schema's; an alias of the client's may have to be a parameter.
+        """
+        parts = {key: self._part(part, rows) for key, part in wanted.fields.items()}
+        if not self.names.issuperset(parts):
+            return self._json(parts)
+        self.objects += 1
+        columns = [part.label(key) for key, part in parts.items()]
+        # With a blank in its name, the row cannot be taken for a column.
+        row = select(*columns).correlate(rows.there).subquery(f"object {self.objects}")
+        return select(row.table_valued()).scalar_subquery()
 
     def _part(self, part: Part, rows: _Rows) -> ColumnElement[Any]:
         match part:

@@ -40,6 +40,7 @@ COMPOSED = {
         edges {{ cursor node {{ tool }} }} }} }}""",
     "narrowed": f"""{{ scans(filter: {{severityAtLeast: LOW, text: "o", since: "2020-01-01T00:00:00Z"}}) {{ {PAGE}
         edges {{ node {{ tool }} }} }} }}""",
+    "names of others": "{ scans { edges { node { id: tool tool: id total: status low: createdAt } } } }",
     "aliases": """{ x: scans { y: edges { z: node { a: tool b: tool _c: findingCounts { d: high } } }
         p: pageInfo { e: endCursor } q: pageInfo { f: endCursor } r: totalCount } }""",
     "fragments": """query { scans { ...Page } } fragment Page on ScanConnection { edges { ... on ScanEdge {
