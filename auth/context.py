@@ -15,7 +15,7 @@ from auth.credentials import ApiKeySecret, BearerToken, Headers, credential_of
 from auth.last_use import LastUse
 from auth.verifier import VerifiedToken, Verifier
 from db import queries
-from db.queries.accounts import LAST_WRITE
+from db.queries.accounts import LAST_WRITE, Page
 from db.session import Database, Row
 from domain import admission
 from domain.accounts import IdentityFacts, Terms
@@ -123,6 +123,7 @@ class Caller:
         self._proof = proof
         self._found: Actor | Standing | None = None
         self._needs: frozenset[str] = frozenset()
+        self._page: Page | None = None
         self._foreseen: Foreseen | None = None
         self._stale = False
         self._last_write: int | None = None
@@ -166,14 +167,25 @@ class Caller:
         """The standing of an account in good standing, once it was asked for; before that None."""
         return self._found.standing if isinstance(self._found, Actor) else None
 
-    def foresee(self, needs: frozenset[str]) -> None:
-        """Have what will be asked for (`queries.accounts.FORESEEN`) read with the standing, in the same statement."""
+    def foresee(self, needs: frozenset[str], page: Page | None = None) -> None:
+        """Have what will be asked for (`queries.accounts.FORESEEN`) read with the standing, in the same statement.
+
+        And a page of what is the account's, whether or not the guards will let it be told. Where there is a replica,
+        pages are its work.
+        """
         self._needs = needs
+        self._page = None if self._authenticator.replicated else page
 
     async def foreseen(self, need: str | None = None) -> Foreseen | None:
         """What was read with the standing, if `need` is in it; None where that has to be read by itself."""
         await self._who()
         return self.known(need)
+
+    def page(self, page: object, user_id: UUID) -> str | None:
+        """The JSON of the page that was foreseen, of this user's; None where it was not read with the standing."""
+        seen = self._foreseen if page is self._page else None
+        json: str | None = seen.row.page if seen is not None and seen.row.id == user_id else None
+        return json
 
     def known(self, need: str | None = None) -> Foreseen | None:
         """What `foreseen` tells, once the account was asked for; before that None."""
@@ -223,7 +235,7 @@ class Caller:
         """
         services, now = self._authenticator, clock.now()
         needs = self._needs | {LAST_WRITE} if services.replicated else self._needs
-        select = queries.accounts.standing_of_identity(token.issuer, token.subject, now.date(), needs)
+        select = queries.accounts.standing_of_identity(token.issuer, token.subject, now.date(), needs, self._page)
         row, facts = await services.database.row(select), _facts(token)
         if row is None or domain.accounts.says_more(facts, row):
             async with services.database.transaction() as session:

@@ -16,7 +16,7 @@ from engine.bounded import Bounded, TooManyFieldsError
 from engine.documents import Document, Documents
 from engine.inputs import quicken
 from engine.limits import Limits
-from engine.plans import Composer, Planner
+from engine.plans import Composer, Foresee, Planner
 from engine.strings import unstorable_strings
 
 _MAX_INPUT_ERRORS = 20
@@ -46,8 +46,8 @@ class Engine:
     Strawberry's schema extensions and operation directives do not run here, so a schema that has some is refused.
     With `compiled` an operation that comes again runs as a plan: the same answer, sooner. A `composer` answers fields
     of plans whole, such as that of `engine.sql`. `foresee` is told, with the context and before anything runs, what the
-    fields of a plan declare as their `NEEDS`. `on_fallback` is told why graphql-core answers what no plan can, once
-    for each document and reason.
+    fields of a plan declare as their `NEEDS`, and which page of the root the composer will be asked for. `on_fallback`
+    is told why graphql-core answers what no plan can, once for each document and reason.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Engine:
         introspection: bool = True,
         compiled: bool = True,
         composer: Composer | None = None,
-        foresee: Callable[[Any, frozenset[str]], None] | None = None,
+        foresee: Foresee | None = None,
         on_fallback: Callable[[str], None] | None = None,
     ) -> None:
         if schema.get_extensions():
@@ -137,10 +137,13 @@ class Engine:
         )
         if isinstance(variables, list):
             return _refuse_input(variables)
-        if self._foresee is not None and plan.needs:
-            self._foresee(context, plan.needs)
         return await plan.run(
-            root, context, variables=variables, extensions=request.extensions, max_fields=self._max_fields
+            root,
+            context,
+            variables=variables,
+            extensions=request.extensions,
+            max_fields=self._max_fields,
+            foresee=self._foresee,
         )
 
     async def _run_uncompiled(

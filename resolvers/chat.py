@@ -4,8 +4,8 @@ import strawberry
 
 import domain
 from auth.permissions import HasValidatedInvite, IsAuthenticated, IsSession, within_tier
-from db import queries
 from db.session import after_commit
+from engine import sql
 from resolvers.mutation import Work, mutation
 from schema.chat import (
     Conversation,
@@ -15,22 +15,24 @@ from schema.chat import (
     RenameConversationPayload,
     SendChatMessageInput,
     SendChatMessagePayload,
+    conversations_page,
 )
 from schema.context import Info
-from schema.pagination import After, Before, Connection, First, Last, Page, connect
+from schema.pagination import After, Before, Connection, First, Last, connect
 
 
 @strawberry.type
 class ChatQuery:
     @strawberry.field(
-        permission_classes=[IsAuthenticated, IsSession], description="The caller's conversations, newest first."
+        permission_classes=[IsAuthenticated, IsSession],
+        metadata={sql.CALLERS: conversations_page},
+        description="The caller's conversations, newest first.",
     )
     async def conversations(
         self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
     ) -> Connection[Conversation]:
         actor = await info.context.caller.actor()
-        page = Page(first, after, last, before)
-        return connect(Conversation, page.of(queries.chat.CONVERSATIONS_OF_USER), actor.user_id)
+        return connect(Conversation, conversations_page(first, after, last, before), actor.user_id)
 
 
 @strawberry.type

@@ -6,7 +6,7 @@ from typing import Any
 from db.composed import SPELLED
 from db.session import Read
 from db.statements import Prepared
-from engine.sql import Composer, Fetch
+from engine.sql import Ahead, Composer, Fetch
 from resolvers.root import schema
 from schema.context import Context
 
@@ -14,8 +14,9 @@ from schema.context import Context
 def _prepare(statement: Read) -> Fetch:
     prepared = Prepared(statement)
 
-    async def fetch(context: Context, values: Mapping[str, Any]) -> str:
-        json: str = await context.read.value(prepared(**values))
+    async def fetch(context: Context, values: Mapping[str, Any], ahead: Ahead | None) -> str:
+        known = context.caller.page(ahead, values["parent"]) if ahead is not None else None
+        json: str = await context.read.value(prepared(**values)) if known is None else known
         return json
 
     return fetch

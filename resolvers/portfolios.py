@@ -7,15 +7,15 @@ import strawberry
 
 import domain
 from auth.permissions import HasValidatedInvite, IsAuthenticated, IsSession, has_scope, within_tier
-from db import queries
 from domain import portfolios_csv
 from domain.actor import Actor
 from domain.portfolios_csv import Parsed
+from engine import sql
 from errors import Faults
 from resolvers import reading
 from resolvers.mutation import Work, mutation
 from schema.context import Info
-from schema.pagination import After, Before, Connection, First, Last, Page, connect
+from schema.pagination import After, Before, Connection, First, Last, connect
 from schema.portfolios import (
     CreatePortfolioInput,
     CreatePortfolioPayload,
@@ -27,6 +27,7 @@ from schema.portfolios import (
     Portfolio,
     UpdatePortfolioInput,
     UpdatePortfolioPayload,
+    portfolios_page,
 )
 
 
@@ -34,14 +35,14 @@ from schema.portfolios import (
 class PortfoliosQuery:
     @strawberry.field(
         permission_classes=[IsAuthenticated, has_scope("account:read")],
+        metadata={sql.CALLERS: portfolios_page},
         description="The caller's portfolios, the oldest first.",
     )
     async def portfolios(
         self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
     ) -> Connection[Portfolio]:
         actor = await info.context.caller.actor()
-        page = Page(first, after, last, before)
-        return connect(Portfolio, page.of(queries.portfolios.PORTFOLIOS_OF_USER), actor.user_id)
+        return connect(Portfolio, portfolios_page(first, after, last, before), actor.user_id)
 
 
 @asynccontextmanager

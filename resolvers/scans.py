@@ -11,12 +11,13 @@ from auth.permissions import HasValidatedInvite, IsAuthenticated, IsSession, has
 from domain import scans_report
 from domain.actor import Actor
 from domain.scans_results import NewFinding, NewScan
+from engine import sql
 from errors import Faults
 from resolvers import reading
 from resolvers.mutation import Work, mutation
 from schema.context import Info
-from schema.pagination import After, Before, Connection, First, Last, Page
-from schema.scans import CreateScanPayload, DeleteScanPayload, Scan, connect_scans
+from schema.pagination import After, Before, Connection, First, Last, connect
+from schema.scans import CreateScanPayload, DeleteScanPayload, Scan, scans_page
 from schema.scans_inputs import CreateScanInput, DeleteScanInput, ScanFilter, ScanOrder
 
 
@@ -24,6 +25,7 @@ from schema.scans_inputs import CreateScanInput, DeleteScanInput, ScanFilter, Sc
 class ScansQuery:
     @strawberry.field(
         permission_classes=[IsAuthenticated, has_scope("scans:read")],
+        metadata={sql.CALLERS: scans_page},
         description="The caller's scans, the newest first unless ordered otherwise; an API key needs scans:read.",
     )
     async def scans(
@@ -38,7 +40,8 @@ class ScansQuery:
         order_by: ScanOrder | None = None,
     ) -> Connection[Scan]:
         actor = await info.context.caller.actor()
-        return connect_scans(actor.user_id, Page(first, after, last, before), filter, order_by)
+        page = scans_page(first, after, last, before, filter=filter, order_by=order_by)
+        return connect(Scan, page, actor.user_id)
 
 
 @dataclass(frozen=True, slots=True)

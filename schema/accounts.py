@@ -19,10 +19,10 @@ from schema.context import Info
 from schema.entitlements import USUAL, Entitlement, Plan
 from schema.inputs import MutationInput, check_text
 from schema.node import Node
-from schema.pagination import COUNTED, After, Before, Connection, First, Last, Page, connect
+from schema.pagination import COUNTED, After, Before, Connection, First, Last, connect
 from schema.payloads import Payload
-from schema.portfolios import Portfolio
-from schema.scans import Scan, connect_scans
+from schema.portfolios import Portfolio, portfolios_page
+from schema.scans import Scan, scans_page
 from schema.scans_inputs import ScanFilter, ScanOrder
 from schema.usage import Limits, Usage, limits_of, usage_of
 
@@ -96,8 +96,7 @@ class User(Node):
     def portfolios(
         self, first: First = None, after: After = None, last: Last = None, before: Before = None
     ) -> Connection[Portfolio]:
-        page = Page(first, after, last, before)
-        return connect(Portfolio, page.of(queries.portfolios.PORTFOLIOS_OF_USER), self.pk)
+        return connect(Portfolio, portfolios_page(first, after, last, before), self.pk)
 
     @strawberry.field(
         permission_classes=[has_scope("scans:read")],
@@ -113,7 +112,7 @@ class User(Node):
         filter: ScanFilter | None = None,
         order_by: ScanOrder | None = None,
     ) -> Connection[Scan]:
-        return connect_scans(self.pk, Page(first, after, last, before), filter, order_by)
+        return connect(Scan, scans_page(first, after, last, before, filter=filter, order_by=order_by), self.pk)
 
     @strawberry.field(description="The API keys: working ones first, newest first, at most 100.")
     async def api_keys(self, info: Info) -> list[ApiKey]:

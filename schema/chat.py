@@ -51,6 +51,11 @@ class ChatMessage(Node):
     finished_at: datetime | None = strawberry.field(description="When it came to its end; null until then.")
 
 
+def conversations_page(*page: Any, **named: Any) -> Listing:
+    """A page of a user's conversations."""
+    return Page(*page, **named).of(queries.chat.CONVERSATIONS_OF_USER)
+
+
 def _messages(*page: Any, **named: Any) -> Listing:
     return Page(*page, **named).of(queries.chat.MESSAGES_OF_CONVERSATION)
 

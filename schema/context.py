@@ -11,6 +11,7 @@ from auth.entitlements import Entitlements, Plans
 from auth.history import History
 from db.replica import Replica
 from db.session import Database
+from engine import sql
 from schema.reading import Reader
 from sealing import Sealer
 
@@ -50,9 +51,9 @@ class Context:
         replica = self.services.replica
         return replica if replica is not None and replica.has(self.caller.last_write) else None
 
-    def foresee(self, needs: frozenset[str]) -> None:
+    def foresee(self, needs: frozenset[str], page: sql.Ahead | None) -> None:
         """Have what the fields of a plan will ask for read together with the account of the caller."""
-        self.caller.foresee(needs)
+        self.caller.foresee(needs, page)
 
     def forget(self) -> None:
         """Drop what was read: a mutation may have changed it."""

@@ -58,6 +58,11 @@ class Position(Node):
     )
 
 
+def portfolios_page(*page: Any, **named: Any) -> Listing:
+    """A page of a user's portfolios."""
+    return Page(*page, **named).of(queries.portfolios.PORTFOLIOS_OF_USER)
+
+
 def _positions(*page: Any, **named: Any) -> Listing:
     return Page(*page, **named).of(queries.portfolios.POSITIONS_OF_PORTFOLIO)
 

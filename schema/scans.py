@@ -109,13 +109,15 @@ class Scan(Node):
         return connect(Finding, _findings(first, after, last, before, filter=filter), self.pk)
 
 
-def connect_scans(user_id: UUID, page: Page, filter: ScanFilter | None, order_by: ScanOrder | None) -> Connection[Scan]:
-    """A page of this user's scans."""
+def scans_page(
+    *page: Any, filter: ScanFilter | None = None, order_by: ScanOrder | None = None, **named: Any
+) -> Listing:
+    """A page of a user's scans."""
     with collect_faults() as faults:
         if filter is not None:
             filter.find_faults(faults)
     relation = queries.scans.SCANS_OF_USER[(order_by or ScanOrder()).key]
-    return connect(Scan, page.of(relation, filter.wanted() if filter else None), user_id)
+    return Page(*page, **named).of(relation, filter.wanted() if filter else None)
 
 
 @strawberry.type(description="The scans of a report, or the one that was sent.")

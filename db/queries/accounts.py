@@ -2,13 +2,13 @@
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from datetime import date
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, Table, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from db.account_writes import last_write
@@ -47,6 +47,7 @@ def _portfolio_count() -> ColumnElement[Any]:
     return select(func.count()).select_from(Portfolio).where(Portfolio.user_id == User.id).scalar_subquery()
 
 
+_USERS = cast("Table", User.__table__)
 LAST_WRITE = "last_write"
 FORESEEN: Mapping[str, Callable[[], ColumnElement[Any]]] = {
     "usage": _usage,
@@ -56,13 +57,45 @@ FORESEEN: Mapping[str, Callable[[], ColumnElement[Any]]] = {
 """What can be read with the standing, where it will be asked for: `overview` as a list of lists, and numbers."""
 
 
+class Composed(Protocol):
+    """A page that can be a column of another statement. What is kept there lives as long as it does."""
+
+    @property
+    def column(self) -> Callable[[ColumnElement[Any], Any], ColumnElement[str]]: ...
+
+    @property
+    def kept(self) -> dict[Hashable, Any]: ...
+
+
+class Page(Protocol):
+    """A page of what is a user's, as `engine.sql` has it, and the values of its parameters."""
+
+    @property
+    def statement(self) -> Composed: ...
+
+    @property
+    def values(self) -> Mapping[str, Any]: ...
+
+
 @lru_cache(maxsize=16)
 def _standing_and(needs: frozenset[str]) -> Prepared:
+    return _standing(needs)
+
+
+def _standing_with(needs: frozenset[str], page: Composed) -> Prepared:
+    prepared: Prepared | None = page.kept.get(needs)
+    if prepared is None:
+        prepared = page.kept[needs] = _standing(needs, page.column(_USERS.c.id, _USERS).label("page"))
+    return prepared
+
+
+def _standing(needs: frozenset[str], *more: ColumnElement[Any]) -> Prepared:
     return Prepared(
         select(
             *STANDING_OF_USER,
             *_SHOWN,
             *(FORESEEN[name]().label(name) for name in sorted(needs)),
+            *more,
             Identity.deleted_at.label("identity_deleted_at"),
             Identity.email.label("identity_email"),
             Identity.email_verified.label("identity_email_verified"),
@@ -85,13 +118,17 @@ _PROFILE = Prepared(
 )
 
 
-def standing_of_identity(issuer: str, subject: str, today: date, needs: frozenset[str] = frozenset()) -> Bound:
+def standing_of_identity(
+    issuer: str, subject: str, today: date, needs: frozenset[str] = frozenset(), page: Page | None = None
+) -> Bound:
     """The account behind a token with its profile, and what its identity says so far; no row at first sight.
 
-    With what is `FORESEEN`, by these names, as of `today` in UTC.
+    With what is `FORESEEN`, by these names, as of `today` in UTC; and with the JSON of a `page`.
     """
-    days = {"today": today, "month": today.replace(day=1)} if "usage" in needs else {}
-    return _standing_and(needs)(issuer=issuer, subject=subject, **days)
+    days: dict[str, Any] = {"today": today, "month": today.replace(day=1)} if "usage" in needs else {}
+    if page is None:
+        return _standing_and(needs)(issuer=issuer, subject=subject, **days)
+    return _standing_with(needs, page.statement)(issuer=issuer, subject=subject, **days, **page.values)
 
 
 def standing_of_user(user_id: UUID) -> Bound:

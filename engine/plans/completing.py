@@ -35,7 +35,7 @@ Functions = Mapping[str, Any]
 def completer(slot: Slot, functions: Functions) -> Complete:
     """The step that answers any value in this slot."""
     ordinary = _inner(slot, functions)
-    inner = slot.composed(ordinary) if slot.composed else ordinary
+    inner = slot.composed.step(ordinary) if slot.composed else ordinary
     field = slot.field
 
     def complete(value: Any, place: Place, run: Run) -> Any:

@@ -1,6 +1,6 @@
 """One operation, compiled, with its conditions decided: run it, as often as it is asked for."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from graphql import GraphQLError
@@ -18,6 +18,10 @@ _PLAN_BYTES = 20_000
 _FIELD_BYTES = 6_000
 
 
+Foresee = Callable[[Any, frozenset[str], Any], None]
+"""Is told, with the context, what fields declare as their `NEEDS`, and what the composer may have read ahead."""
+
+
 class Plan:
     """Answers as graphql-core would: the same data in the same order, the same errors, the same calls of resolvers."""
 
@@ -33,6 +37,7 @@ class Plan:
         self._operation = operation
         self.needs = selections.needs
         self._steps = compile_plan(selections, operation, resolving, composer)
+        self._ahead = next(_aheads(selections), None)
         self.size = _PLAN_BYTES + selections.size * _FIELD_BYTES
 
     async def run(
@@ -43,12 +48,18 @@ class Plan:
         variables: VariableValues,
         extensions: Mapping[str, Any],
         max_fields: int,
+        foresee: Foresee | None,
     ) -> Executed:
         """Run it once. `TooManyFieldsError` where the answer gets larger than `max_fields`.
+
+        `foresee` is told before what there is to tell.
 
         When it returns or raises, nothing it started is running any more.
         """
         run = Run(self._operation, root, context, variables=variables, extensions=extensions, max_fields=max_fields)
+        if foresee is not None and (self.needs or self._ahead):
+            run.ahead = self._ahead(run) if self._ahead else None
+            foresee(context, self.needs, run.ahead)
         data: dict[str, Any] | None = {}
         whole = False
         try:
@@ -64,3 +75,11 @@ class Plan:
             if not whole:
                 run.close_unstarted()
         return Executed(data, run.errors or ())
+
+
+def _aheads(selections: Selections) -> Iterator[Callable[[Run], Any]]:
+    """Of the fields at the root of a query. One is enough: several would wait for each other in one statement."""
+    for field in () if selections.serial else selections.root.fields:
+        composed = field.slot.composed
+        if composed is not None and composed.ahead is not None:
+            yield composed.ahead

@@ -27,6 +27,7 @@ class Run:
         "_made",
         "_nulled",
         "_tasks",
+        "ahead",
         "context",
         "errors",
         "extensions",
@@ -55,6 +56,7 @@ class Run:
         self.max_fields = max_fields
         self.fields_left = max_fields
         self.errors: list[GraphQLError] = []
+        self.ahead: Any = None
         self._made: list[Any] = []
         self._nulled: set[Place | None] = set()
         self._tasks: Futures = set()

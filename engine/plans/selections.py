@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from graphql import (
     FieldNode,
@@ -50,8 +50,15 @@ class Composer(Protocol):
         """What answers the objects of this slot; None where the plan does."""
 
 
-Composed = Callable[[Complete], Complete]
-"""From the ordinary step for the objects of a slot to one that passes on to it what it cannot answer itself."""
+class Composed(NamedTuple):
+    """`step`: from the ordinary step for the objects of a slot to one that passes on to it what it cannot answer.
+
+    `ahead`: what of it can be read before anything runs, by the `Run`; None where nothing can. Whoever is told to
+    foresee it may have it read together with something else.
+    """
+
+    step: Callable[[Complete], Complete]
+    ahead: Callable[[Any], Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from engine.plans.running import Run
 from engine.plans.selections import Complete, Composed, Operation, Slot
 from engine.sql.declarations import Listing, Page
 from engine.sql.selecting import Connection, NotComposable, Reading, is_page
-from engine.sql.statements import Composing, Scalars
+from engine.sql.statements import Ahead, Composing, Scalars, Statement
 
 MAX_SHAPES = 32
 """Statements that one field keeps: what varies is whether there are cursors, and which filters and orders."""
@@ -23,8 +23,8 @@ MAX_SHAPES = 32
 _LONGEST_NAME = 63
 """Of a column (NAMEDATALEN of Postgres, less one)."""
 
-Fetch = Callable[[Any, Mapping[str, Any]], Awaitable[str]]
-"""Runs a prepared statement for a context, with the values of its parameters."""
+Fetch = Callable[[Any, Mapping[str, Any], Ahead | None], Awaitable[str]]
+"""Runs a prepared statement for a context, with the values of its parameters; or has what was read of it ahead."""
 Prepare = Callable[[Select[Any]], Fetch]
 
 
@@ -54,7 +54,11 @@ class Composer:
         except NotComposable:
             return None
         statements = _Statements(page, reading.pages, self._ways)
-        return lambda otherwise: _Composition(statements, otherwise).complete
+        ahead = reading.callers(slot.field)
+        return Composed(
+            lambda otherwise: _Composition(statements, otherwise).complete,
+            ahead and (lambda run: statements.ahead(ahead, run)),
+        )
 
     def _convert(self, declared: StrawberryField, given: dict[str, Any]) -> dict[str, Any]:
         """As Strawberry does for a resolver."""
@@ -76,29 +80,52 @@ class _Statements:
         self.pages = pages
         self._page = page
         self._ways = ways
-        self._by_shape: dict[Hashable, _Statement | None] = {}
+        self._by_shape: dict[Hashable, Statement | None] = {}
 
-    def of(self, listings: Sequence[Listing]) -> "_Statement | None":
+    def of(self, listings: Sequence[Listing]) -> Statement | None:
         """That for these lists; None where there is none, or there would be too many."""
         shape = tuple(listing.shape for listing in listings)
         if shape not in self._by_shape and len(self._by_shape) < MAX_SHAPES:
             self._by_shape[shape] = self._compose(listings)
         return self._by_shape.get(shape)
 
-    def _compose(self, listings: Sequence[Listing]) -> "_Statement | None":
-        composing = Composing(self._ways.scalars, listings, self._ways.names)
+    def ahead(self, listing: Callable[[Run], Listing], run: Run) -> Ahead | None:
+        """What to read of these pages before there is a value; None where that is left to their fields."""
         try:
-            statement = composing.statement(self._page)
+            listings = self.listings(listing(run), run)
+        except Exception:  # noqa: BLE001 - a fault of arguments: the field has it at the place where it belongs
+            return None
+        statement = self.of(listings)
+        return None if statement is None else Ahead(statement, self.values(statement, listings))
+
+    def listings(self, first: Listing, run: Run) -> list[Listing]:
+        """Those of all pages, of which the first is told."""
+        return [first, *(page.listing(run) for page in self.pages[1:] if page.listing)]
+
+    def values(self, statement: Statement, listings: Sequence[Listing]) -> dict[str, Any]:
+        """Of all parameters but that of the parent."""
+        values: dict[str, Any] = dict(statement.keys)
+        for page, listing in zip(self.pages, listings, strict=True):
+            prefix = f"p{page.number}_"
+            values |= listing.values(prefix)
+            if not page.tells_more and not listing.backwards:
+                values[f"{prefix}size"] = values[f"{prefix}page"]
+        return values
+
+    def _compose(self, listings: Sequence[Listing]) -> Statement | None:
+        page, ways = self._page, self._ways
+
+        def composing() -> Composing:
+            return Composing(ways.scalars, listings, ways.names)
+
+        made = composing()
+        try:
+            select = made.statement(page)
         except NotComposable:
             return None
-        return _Statement(self._ways.prepare(statement), composing.keys)
-
-
-class _Statement(NamedTuple):
-    """How to run it, and the keys of the answer, which are parameters that never change."""
-
-    fetch: Fetch
-    keys: Mapping[str, str]
+        return Statement(
+            ways.prepare(select), made.keys, lambda parent, around: composing().column(page, parent, around)
+        )
 
 
 class _Composition:
@@ -112,21 +139,17 @@ class _Composition:
         """The page as JSON of Postgres'. One of many objects in a list is left to the batches of the ordinary way."""
         if not isinstance(value, Page) or _in_list(place):
             return self._otherwise(value, place, run)
-        pages = self._statements.pages
+        statements = self._statements
         try:
-            listings = [value.read, *(page.listing(run) for page in pages[1:] if page.listing)]
+            listings = statements.listings(value.read, run)
         except Exception:  # noqa: BLE001 - a fault of arguments: the ordinary way has it at the places where it belongs
             return self._otherwise(value, place, run)
-        statement = self._statements.of(listings)
+        statement = statements.of(listings)
         if statement is None:
             return self._otherwise(value, place, run)
-        values: dict[str, Any] = {"parent": value.of, **statement.keys}
-        for page, listing in zip(pages, listings, strict=True):
-            prefix = f"p{page.number}_"
-            values |= listing.values(prefix)
-            if not page.tells_more and not listing.backwards:
-                values[f"{prefix}size"] = values[f"{prefix}page"]
-        return _spliced(statement.fetch(run.context, values))
+        values = statements.values(statement, listings)
+        ahead = run.ahead if run.ahead == Ahead(statement, values) else None
+        return _spliced(statement.fetch(run.context, values | {"parent": value.of}, ahead))
 
 
 async def _spliced(json: Awaitable[str]) -> orjson.Fragment:

@@ -6,6 +6,10 @@ A field without a resolver is the column of its Python name. A field with one is
 - `composed`: a function from the columns of the row and the name of the type to an expression;
 - `embedded`: True for an object whose fields are columns of the same row;
 - `listing`: a function from the arguments of the field to the `Listing` of a connection below the row.
+
+And of a field at the root, whose resolver answers with a page of what is the caller's:
+
+- `callers`: a function from its arguments to the `Listing` of that page, so that it can be read ahead.
 """
 
 from collections.abc import Hashable, Mapping
@@ -16,6 +20,7 @@ from sqlalchemy import ColumnElement, Select
 COMPOSED = "composed"
 EMBEDDED = "embedded"
 LISTING = "listing"
+CALLERS = "callers"
 
 
 class Listing(Protocol):

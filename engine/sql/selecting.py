@@ -10,7 +10,7 @@ from strawberry.types.field import StrawberryField
 from engine.plans.arguments import arguments_of
 from engine.plans.running import Run
 from engine.plans.selections import Field, Operation, Selection
-from engine.sql.declarations import COMPOSED, EMBEDDED, LISTING, Listing, Page
+from engine.sql.declarations import CALLERS, COMPOSED, EMBEDDED, LISTING, Listing, Page
 
 MAX_FIELDS = 50
 """Of one object: Postgres' functions take 100 arguments."""
@@ -102,6 +102,13 @@ class Reading:
         self.pages[number] = Connection(number, parts, listing)
         return self.pages[number]
 
+    def callers(self, one: Field) -> Callable[[Run], Listing] | None:
+        """Which page a field at the root is going to ask for; None where that is not declared."""
+        declared = one.definition.extensions.get("strawberry-definition")
+        if not isinstance(declared, StrawberryField) or CALLERS not in declared.metadata:
+            return None
+        return self._listing(one, declared, declared.metadata[CALLERS])
+
     def _of_page(self, one: Field) -> Edges | Mapping[str, str] | Typename | None:
         match one.name:
             case "__typename":
@@ -146,10 +153,14 @@ class Reading:
         self, one: Field, declared: StrawberryField, declare: Callable[..., Listing]
     ) -> Callable[[Run], Listing]:
         arguments = arguments_of(one, self.operation)
+        if callable(arguments):
+            return lambda run: declare(**self.convert(declared, arguments(run)))
+        known: list[Listing] = []
 
-        def listing(run: Run) -> Listing:
-            given = arguments(run) if callable(arguments) else arguments
-            return declare(**self.convert(declared, given))
+        def listing(_run: Run) -> Listing:
+            if not known:
+                known.append(declare(**self.convert(declared, arguments)))
+            return known[0]
 
         return listing
 

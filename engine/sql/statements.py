@@ -3,7 +3,7 @@
 The keys of the answer are parameters as well, or names of the schema's.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -54,9 +54,16 @@ class Composing:
     objects: int = 0
 
     def statement(self, page: Connection) -> Select[Any]:
-        """One row with one text. `NotComposable` where a column is not there, or not of a type that is known."""
+        """One row with one text, of the parameter `parent`.
+
+        `NotComposable` where a column is not there, or not of a type that is known.
+        """
         parent: ColumnElement[Any] = bindparam("parent", type_=Uuid(), required=True)
         return select(cast(self._page(page, parent, None), Text).label("json"))
+
+    def column(self, page: Connection, parent: ColumnElement[Any], around: Any) -> ColumnElement[str]:
+        """The same text as a column of a statement from `around`, for each of whose rows there is a `parent`."""
+        return cast(self._page(page, parent, around), Text)
 
     def _page(self, page: Connection, parent: ColumnElement[Any], around: Any) -> ColumnElement[Any]:
         rows = self._rows(page, parent, around)
@@ -220,3 +227,24 @@ class _Picked(SimpleNamespace):
 
     def __getitem__(self, name: str) -> ColumnElement[Any]:
         return self._pick(self._columns[name])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Statement:
+    """How to run what was composed, and its parameters that never change: the keys of the answer.
+
+    `kept` is for whoever runs it together with something else.
+    """
+
+    fetch: Any
+    keys: Mapping[str, str]
+    column: Callable[[ColumnElement[Any], Any], ColumnElement[str]]
+    kept: dict[Hashable, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """A page that an operation is going to ask for, with the values of all parameters but `parent`."""
+
+    statement: Statement
+    values: Mapping[str, Any]

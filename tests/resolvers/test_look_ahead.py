@@ -3,7 +3,11 @@
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
+import clock
+from db.models import User
+from db.session import Database
 from tests.gql import Answer, Gql
 from tests.people import People, Person
 from tests.scanning import told
@@ -69,8 +73,8 @@ async def test_composed_it_is_the_same(
     answer = await gql(owner, document)
     assert answer.body == expected.body
     assert list(map(str, _keys(answer.body))) == list(map(str, _keys(expected.body)))
-    # Who asks, and one for each page of the root or of the user.
-    assert len(statements) == 1 + document.count("scans(first: 2)") + 1, statements
+    # Who asks, together with the page at the root; of a user's pages there is one for each.
+    assert len(statements) == (3 if "me {" in document else 1), statements
 
 
 def _keys(value: Any) -> Any:
@@ -156,6 +160,67 @@ async def test_refusals_are_the_same(gql: Gql, plain: Gql, owner: Person, make: 
         expected = await plain(who, document)
         assert expected.errors
         assert (await settled(gql, who, document)).body == expected.body
+
+
+async def test_what_was_read_ahead_is_told_to_nobody_who_may_not(
+    gql: Gql, plain: Gql, make: People, database: Database, statements: list[str]
+) -> None:
+    """The page is read with the account, before the guards have judged it."""
+    document = "{ scans { edges { node { target } } } }"
+    person = await make.person()
+    await told(gql, person, target="hidden-from-then-on")
+    assert "hidden" in str((await settled(gql, person, document)).body)
+    async with database.transaction() as session:
+        await session.execute(update(User).where(User.id == person.user_id).values(disabled_at=clock.now()))
+    statements.clear()
+    answer = await gql(person, document)
+    assert [one for one in statements if "AS page" in one] == statements
+    assert (answer.code, answer.data) == ("ACCOUNT_DISABLED", None)
+    assert "hidden" not in str(answer.body)
+    assert answer.body == (await plain(person, document)).body
+
+
+AHEAD = {
+    "the same page with other arguments": """{ a: scans(first: 1) { edges { node { tool } } }
+        b: scans(first: 2) { edges { node { tool } } } c: scans(first: 1) { edges { node { tool } } } }""",
+    "two lists": "{ scans { totalCount } portfolios { totalCount edges { node { name } } } }",
+    "a user as well": "{ me { portfolioCount limits { maxPortfolios } } scans(first: 2) { edges { node { tool } } } }",
+}
+
+
+@pytest.mark.parametrize("document", AHEAD.values(), ids=AHEAD)
+async def test_one_page_is_read_ahead_and_the_others_by_themselves(
+    document: str, gql: Gql, plain: Gql, owner: Person, statements: list[str]
+) -> None:
+    await settled(gql, owner, document)
+    statements.clear()
+    answer = await gql(owner, document)
+    assert len([one for one in statements if "AS page" in one]) == 1
+    assert answer.body == (await plain(owner, document)).body
+
+
+async def test_what_variables_ask_for_is_what_was_read_ahead(gql: Gql, plain: Gql, owner: Person) -> None:
+    document = (
+        """query($n: Int, $f: ScanFilter) { scans(first: $n, filter: $f) { totalCount edges { node { tool } } } }"""
+    )
+    asks: list[dict[str, Any]] = [
+        {"n": 2},
+        {"n": 1},
+        {"n": 1, "f": {"tool": "to-ol 1"}},
+        {"n": 2, "f": {"tool": "to-ol 2"}},
+        {"n": 0},
+    ]
+    for asked in asks:
+        answer = await settled(gql, owner, document, **asked)
+        assert answer.body == (await plain(owner, document, **asked)).body
+
+
+async def test_a_key_of_the_account_reads_its_pages_by_themselves(
+    gql: Gql, plain: Gql, owner: Person, make: People
+) -> None:
+    key = await make.key(owner, "scans:read")
+    for name in ("scans", "narrowed", "aliases"):
+        assert (await settled(gql, key, COMPOSED[name])).body == (await plain(key, COMPOSED[name])).body
 
 
 async def test_metadata_with_numbers_as_large_as_they_may_be(gql: Gql, plain: Gql, make: People) -> None:
