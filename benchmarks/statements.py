@@ -45,7 +45,7 @@ async def statements(world: World, say: Say) -> list[Line]:
                     seen.clear()
                     await client.ask(person, document)
                 lines.append(
-                    Line(f"statements for {name}", "", str(len(seen)), "at most 2" if document is NESTED else "")
+                    Line(f"statements for {name}", "", str(len(seen)), "at most 1" if document is NESTED else "")
                 )
     return lines
 

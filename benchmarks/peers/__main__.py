@@ -175,6 +175,7 @@ def _give(results: Results, folder: Path | None) -> None:
     if folder is None:
         sys.stdout.write(page)
         return
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "RESULTS.md").write_text(page)
     if results.samples:
         (folder / "results.svg").write_text(chart.svg(results))
