@@ -1,5 +1,6 @@
 """How the log looks and what never enters it. Which events are logged is decided where they happen."""
 
+import contextlib
 import json
 import logging
 import re
@@ -108,14 +109,17 @@ class _Lines:
         self.name = name
 
     def msg(self, line: str) -> None:
-        sys.stderr.write(f"{line}\n")
+        # A log that cannot be written must not end what is logged.
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(f"{line}\n")
 
     debug = info = warning = error = critical = msg
 
 
 def _json(event: Any, **options: Any) -> str:
     try:
-        return orjson.dumps(event, **options).decode()
-    except orjson.JSONEncodeError:
-        # A lone surrogate, or a number beyond 64 bits.
+        line = orjson.dumps(event, **options).decode()
+    except orjson.JSONEncodeError:  # a lone surrogate, or a number beyond 64 bits
         return json.dumps(event, **options)
+    # Others than ASCII may end lines or steer terminals; the standard library escapes them.
+    return line if line.isascii() else json.dumps(event, **options)

@@ -236,7 +236,16 @@ class Caller:
         services, now = self._authenticator, clock.now()
         needs = self._needs | {LAST_WRITE} if services.replicated else self._needs
         select = queries.accounts.standing_of_identity(token.issuer, token.subject, now.date(), needs, self._page)
-        row, facts = await services.database.row(select), _facts(token)
+        try:
+            row = await services.database.row(select)
+        except errors.ServiceUnavailable:
+            if self._page is None:
+                raise
+            # It may be the page that takes too long, which is for its own field to tell.
+            self._page = None
+            select = queries.accounts.standing_of_identity(token.issuer, token.subject, now.date(), needs)
+            row = await services.database.row(select)
+        facts = _facts(token)
         if row is None or domain.accounts.says_more(facts, row):
             async with services.database.transaction() as session:
                 await domain.accounts.merge(session, facts, services.terms)

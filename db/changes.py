@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextvars import Context
 from uuid import UUID
 
 import structlog
@@ -38,7 +39,11 @@ class Changes:
             self._waiting.clear()
             self._overflowed = True
         if (self._waiting or self._overflowed) and (self._telling is None or self._telling.done()):
-            self._telling = asyncio.create_task(self._tell(), name="changes")
+            self._telling = asyncio.create_task(
+                self._tell(),
+                name="changes",
+                context=Context(),  # of no request
+            )
 
     async def close(self) -> None:
         """Announce what is left, or give up where that fails."""

@@ -1,14 +1,18 @@
 """A pool of connections, whatever they are. What is done on them is not known here."""
 
 import asyncio
+import random
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import Context
+from typing import Any, Generic, TypeVar
 
 Connection = TypeVar("Connection")
 
 IDLE_SECONDS = 300.0
 """After which a connection that nobody needs is closed."""
+LIFETIME_SECONDS = 1_800.0
+"""After which a connection is made anew, with what has gathered on it, and to the server that the address leads to."""
 _SWEEP_SECONDS = 60.0
 _CLOSE_SECONDS = 5.0
 
@@ -26,7 +30,7 @@ class Pool(Generic[Connection]):
         *,
         wait: float,
         connect: Callable[[], Awaitable[Connection]],
-        disconnect: Callable[[Connection], Awaitable[None]],
+        disconnect: Callable[[Connection], Coroutine[Any, Any, None]],
     ) -> None:
         """`disconnect` never fails; it is told how long it may take by being cancelled."""
         self._size = size
@@ -35,6 +39,7 @@ class Pool(Generic[Connection]):
         self._disconnect = disconnect
         self._count = 0
         self._idle: deque[tuple[Connection, float]] = deque()
+        self._until: dict[Connection, float] = {}
         # A waiter gets a connection, or None for the right to make one.
         self._waiters: deque[asyncio.Future[Connection | None]] = deque()
         self._leaving: set[asyncio.Task[None]] = set()
@@ -50,6 +55,8 @@ class Pool(Generic[Connection]):
         """A connection that nobody else has until it is given back or dropped."""
         if self._idle:
             return self._idle.pop()[0]
+        if self._closed:
+            raise ConnectionError("The pool is closed.")
         if self._count < self._size:
             self._count += 1
             return await self._made()
@@ -59,13 +66,22 @@ class Pool(Generic[Connection]):
 
     def give(self, connection: Connection) -> None:
         """Let others have it, who find it as it is now."""
-        if self._closed:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if self._closed or self._until[connection] < now:
             self.drop(connection)
         elif not self._hand_on(connection):
-            loop = asyncio.get_running_loop()
-            self._idle.append((connection, loop.time()))
+            self._idle.append((connection, now))
             if self._sweeping is None:
                 self._sweeping = loop.call_later(_SWEEP_SECONDS, self._sweep)
+
+    def give_when(self, connection: Connection, ready: Coroutine[Any, Any, bool]) -> None:
+        """`give` it once it is ready, or `drop` it where it turns out not to be. Nobody waits for that."""
+
+        async def give_or_drop() -> None:
+            (self.give if await ready else self.drop)(connection)
+
+        self._track(give_or_drop())
 
     def drop(self, connection: Connection) -> None:
         """Close one that was taken, and let another be made in its place."""
@@ -84,6 +100,10 @@ class Pool(Generic[Connection]):
         self._closed = True
         if self._sweeping is not None:
             self._sweeping.cancel()
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(ConnectionError("The pool was closed."))
+        self._waiters.clear()
         self.drop_idle()
         if self._leaving:
             _, late = await asyncio.wait(self._leaving, timeout=_CLOSE_SECONDS)
@@ -93,7 +113,11 @@ class Pool(Generic[Connection]):
 
     async def _made(self) -> Connection:
         try:
-            return await self._connect()
+            connection = await self._connect()
+            # At different times, or all would be made anew together.
+            age = LIFETIME_SECONDS * random.uniform(1, 1.2)  # noqa: S311 - no secret
+            self._until[connection] = asyncio.get_running_loop().time() + age
+            return connection
         except BaseException:
             if not self._hand_on(None):
                 self._count -= 1
@@ -124,12 +148,13 @@ class Pool(Generic[Connection]):
         return False
 
     def _leave(self, connection: Connection) -> None:
-        task = asyncio.get_running_loop().create_task(self._closing(connection))
+        self._until.pop(connection, None)
+        self._track(self._disconnect(connection))
+
+    def _track(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work, context=Context())
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
-
-    async def _closing(self, connection: Connection) -> None:
-        await self._disconnect(connection)
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()

@@ -1,5 +1,6 @@
 """Connections for prepared reads: asyncpg's, without SQLAlchemy between. Writes have theirs in `db.transactions`."""
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -12,9 +13,10 @@ from db.statements import Bound, Row
 
 POOL_SIZE = 10
 POOL_WAIT_SECONDS = 5
-_STATEMENTS = 500
+_STATEMENTS = 200
 """That each connection remembers: those of the code, and those composed for operations."""
 _STATEMENT_BYTES = 256 * 1024
+_SETTLE_SECONDS = 5.0
 _TYPES = ("json", "jsonb")
 
 Admit = Callable[[asyncpg.Connection], Awaitable[None]]
@@ -65,12 +67,23 @@ class ReadPool:
         refusals = self._refusals
         try:
             records: Sequence[Any] = await connection.fetch(sql, *arguments)
-        finally:
-            if connection.is_closed() or refusals != self._refusals:
-                self._pool.drop(connection)
-            else:
-                self._pool.give(connection)
+        except (asyncio.CancelledError, TimeoutError):
+            self._pool.give_when(connection, self._settled(connection, refusals))
+            raise
+        except BaseException:
+            self._give(connection, refusals)
+            raise
+        self._give(connection, refusals)
         return records
+
+    def _give(self, connection: asyncpg.Connection, refusals: int) -> None:
+        if connection.is_closed() or refusals != self._refusals:
+            self._pool.drop(connection)
+        else:
+            self._pool.give(connection)
+
+    async def _settled(self, connection: asyncpg.Connection, refusals: int) -> bool:
+        return await settled(connection) and refusals == self._refusals
 
     async def _connect(self) -> asyncpg.Connection:
         connection = await asyncpg.connect(
@@ -100,6 +113,16 @@ class ReadPool:
 
     async def close(self) -> None:
         await self._pool.close()
+
+
+async def settled(connection: asyncpg.Connection) -> bool:
+    """Wait until what was cancelled on it has come to its end; whether it can be used then."""
+    with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        async with asyncio.timeout(_SETTLE_SECONDS):
+            # asyncpg lets it wait for the cancellation, and so it would let who comes next.
+            await connection.execute("SELECT 1")
+            return True
+    return False
 
 
 async def disconnect(connection: asyncpg.Connection) -> None:

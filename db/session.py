@@ -85,8 +85,8 @@ class Database:
                     yield session
                     if self._replicated:
                         await account_writes.note(session)
-        except asyncio.CancelledError:
-            # The commit may have been made although nobody waits for it any more. To tell too much does no harm.
+        except (asyncio.CancelledError, errors.ServiceUnavailable):
+            # The commit may have been made although nobody learns of it any more. To tell too much does no harm.
             self._tell(session)
             raise
         self._tell(session)

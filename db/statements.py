@@ -4,7 +4,7 @@ from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from sqlalchemy import ARRAY, JSON, BindParameter, ColumnElement, Insert, Select, Uuid, any_, bindparam
 from sqlalchemy import Row as AnyRow
@@ -62,36 +62,74 @@ class Prepared:
         return Bound(self, values)
 
     @cached_property
-    def _compiled(self) -> Any:
-        return self.statement.compile(dialect=_DIALECT, column_keys=self._columns)
+    def _form(self) -> "_Form":
+        return _form_of(self.statement, self._columns)
 
-    @cached_property
+    @property
     def sql(self) -> str:
         """As Postgres is sent it, with $1, $2 …"""
-        return str(self._compiled)
+        return self._form.sql
 
-    @cached_property
+    @property
     def names(self) -> tuple[str, ...]:
         """Of the parameters, in the order of the placeholders."""
-        return tuple(self._compiled.positiontup)
+        return self._form.names
 
-    @cached_property
+    @property
     def fixed(self) -> Mapping[str, Any]:
         """The constants of the statement, by the names they were given."""
-        return {name: bind.value for name, bind in self._compiled.binds.items() if not bind.required}
+        return self._form.fixed
+
+    @property
+    def json_parameters(self) -> frozenset[str]:
+        """The names of those that hold JSON."""
+        return self._form.json_parameters
 
     @cached_property
     def row(self) -> Callable[[Any], Row]:
         """A record of asyncpg as a row that looks like SQLAlchemy's: attributes, `_asdict`, unpacking."""
-        names = [str(column.key) for column in self.statement.exported_columns]
-        make: Any = cast("Any", namedtuple)("Row", names)  # cast: which names there are is known only here
+        make: Any = cast("Any", namedtuple)("Row", self._form.columns)  # cast: which there are is known only here
         # Typed as what it stands in for: nobody asks more of a row than a named tuple has.
         return cast("Callable[[Any], Row]", make._make)
 
+
+class _Form(NamedTuple):
+    """A statement compiled."""
+
+    sql: str
+    names: tuple[str, ...]
+    fixed: Mapping[str, Any]
+    json_parameters: frozenset[str]
+    columns: Sequence[str]
+
+
+def _form_of(statement: Read | Insert, columns: Sequence[str] | None) -> _Form:
+    compiled: Any = statement.compile(dialect=_DIALECT, column_keys=columns)
+    return _Form(
+        str(compiled),
+        tuple(compiled.positiontup),
+        {name: bind.value for name, bind in compiled.binds.items() if not bind.required},
+        frozenset(name for name, bind in compiled.binds.items() if isinstance(bind.type, JSON)),
+        [str(column.key) for column in statement.exported_columns],
+    )
+
+
+class PreparedText(Prepared):
+    """One of very many: its text is kept, and not what it was compiled from, which takes thirty times as much."""
+
+    def __init__(self, make: Callable[[], Read]) -> None:
+        self._make = make
+        self._columns = None
+
     @cached_property
-    def json_parameters(self) -> frozenset[str]:
-        """The names of those that hold JSON."""
-        return frozenset(name for name, bind in self._compiled.binds.items() if isinstance(bind.type, JSON))
+    def statement(self) -> Read:  # type: ignore[override]  # made when it is asked for
+        return self._make()
+
+    @cached_property
+    def _form(self) -> _Form:
+        form = _form_of(self.statement, None)
+        del self.statement
+        return form
 
 
 Readable = Read | Bound

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 from db.pool import Pool
-from db.reads import disconnect
+from db.reads import disconnect, settled
 from db.statements import Bound, Read, Row
 
 _UNDO_SECONDS = 5.0
@@ -60,7 +60,7 @@ class Session(AsyncSession):
         return row[0] if row is not None else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Link:
     """One connection, as SQLAlchemy has it and as its driver does."""
 
@@ -95,7 +95,9 @@ class Transactions:
             if session.in_transaction():
                 await session.commit()  # of what was added; of the transaction SQLAlchemy knows nothing
                 session.expunge_all()
-            await link.driver.execute("COMMIT")
+            done = await link.driver.execute("COMMIT")
+            if done != "COMMIT":
+                raise RuntimeError("A statement of the transaction had failed, so that nothing of it was committed.")
         except BaseException:
             undoing = asyncio.create_task(self._undo(session, link))
             self._undoing.add(undoing)
@@ -118,8 +120,13 @@ class Transactions:
         session.driver = link.driver
         try:
             yield session
-        finally:
+        except (asyncio.CancelledError, TimeoutError):
+            self._pool.give_when(link, settled(link.driver))
+            raise
+        except BaseException:
             self._give(link)
+            raise
+        self._give(link)
 
     async def rows(self, read: Read) -> Sequence[Row]:
         """The rows of one read, outside any transaction."""
@@ -147,20 +154,24 @@ class Transactions:
         return rows
 
     async def _begun(self) -> _Link:
-        try:
-            return await self._try_to_begin()
-        except LOST:
-            self._pool.drop_idle()
-        return await self._try_to_begin()
-
-    async def _try_to_begin(self) -> _Link:
         link = await self._pool.take()
+        try:
+            await self._send_begin(link)
+        except TimeoutError:
+            raise
+        except LOST:
+            # Cut while nobody used it: the others were as well.
+            self._pool.drop_idle()
+            link = await self._pool.take()
+            await self._send_begin(link)
+        return link
+
+    async def _send_begin(self, link: _Link) -> None:
         try:
             await link.driver.execute("BEGIN")
         except BaseException:
             self._pool.drop(link)
             raise
-        return link
 
     async def _undo(self, session: Session, link: _Link) -> None:
         try:

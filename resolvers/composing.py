@@ -1,18 +1,18 @@
 """How the engine asks Postgres for whole pages: with the scalars of this API, through the reader of the request."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from db.composed import SPELLED
 from db.session import Read
-from db.statements import Prepared
+from db.statements import PreparedText
 from engine.sql import Ahead, Composer, Fetch
 from resolvers.root import schema
 from schema.context import Context
 
 
-def _prepare(statement: Read) -> Fetch:
-    prepared = Prepared(statement)
+def _prepare(make: Callable[[], Read]) -> Fetch:
+    prepared = PreparedText(make)
 
     async def fetch(context: Context, values: Mapping[str, Any], ahead: Ahead | None) -> str:
         known = context.caller.page(ahead, values["parent"]) if ahead is not None else None

@@ -104,6 +104,34 @@ def test_whatever_is_in_an_event_it_is_one_line_of_json() -> None:
     assert found["what"] == "<class 'object'>"
 
 
+STEERING = """
+import structlog, logs
+logs.configure("info", readable=False)
+structlog.get_logger("ours").info("request", path="/a\u2028{fake}\u009b\x85")
+"""
+
+
+def test_no_other_sign_ends_a_line() -> None:
+    done = subprocess.run([sys.executable, "-c", STEERING], capture_output=True, text=True, check=True)
+    [line] = done.stderr.splitlines()
+    assert line.isascii()
+    assert json.loads(line)["path"] == "/a\u2028{fake}\x9b\x85"
+
+
+UNREAD = """
+import os, structlog, logs
+logs.configure("info", readable=False)
+os.close(2)
+structlog.get_logger("ours").info("nobody.reads.it")
+print("went on")
+"""
+
+
+def test_a_log_that_cannot_be_written_ends_nothing() -> None:
+    done = subprocess.run([sys.executable, "-c", UNREAD], capture_output=True, text=True, check=False)
+    assert "went on" in done.stdout
+
+
 def test_uvicorn_has_no_handlers_of_its_own() -> None:
     before = logging.getLogger().handlers[:], logging.getLogger().level
     try:

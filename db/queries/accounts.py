@@ -8,14 +8,14 @@ from functools import lru_cache
 from typing import Any, Protocol, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Table, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, Table, and_, case, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from db.account_writes import last_write
 from db.models import Identity, Override, Portfolio, User
 from db.queries.usage import overview_of
-from db.session import Bound, Session
-from db.statements import Prepared, given
+from db.session import Bound, Read, Session
+from db.statements import Prepared, PreparedText, given
 
 _OVERRIDES = (
     select(func.jsonb_agg(func.jsonb_build_array(Override.feature, Override.extra, Override.until)))
@@ -79,18 +79,24 @@ class Page(Protocol):
 
 @lru_cache(maxsize=16)
 def _standing_and(needs: frozenset[str]) -> Prepared:
-    return _standing(needs)
+    return Prepared(_standing(needs))
 
 
 def _standing_with(needs: frozenset[str], page: Composed) -> Prepared:
     prepared: Prepared | None = page.kept.get(needs)
     if prepared is None:
-        prepared = page.kept[needs] = _standing(needs, page.column(_USERS.c.id, _USERS).label("page"))
+        prepared = page.kept[needs] = PreparedText(lambda: _standing(needs, _page(page)))
     return prepared
 
 
-def _standing(needs: frozenset[str], *more: ColumnElement[Any]) -> Prepared:
-    return Prepared(
+def _page(page: Composed) -> ColumnElement[Any]:
+    """Of an account that is not shut out, for which nothing is counted and searched."""
+    open_to_it = and_(User.disabled_at.is_(None), User.deleted_at.is_(None))
+    return case((open_to_it, page.column(_USERS.c.id, _USERS))).label("page")
+
+
+def _standing(needs: frozenset[str], *more: ColumnElement[Any]) -> Read:
+    return (
         select(
             *STANDING_OF_USER,
             *_SHOWN,

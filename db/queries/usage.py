@@ -40,7 +40,8 @@ async def spend(session: Session, user_id: UUID, feature: str, **terms: Unpack[T
     """Spend one: the counter after it, or None, and nothing written, where that would pass `limit`."""
     balance: int | None = await session.value(_MOVE(**_spending(user_id, feature, terms)))
     if balance is not None:
-        _settle_spend(session, user_id, feature)
+        settle(session, feature)
+        announce(session, user_id)
     return balance
 
 
@@ -63,9 +64,11 @@ async def spend_at_once(
     """`spend` by a statement that `paid` made, with the values of the row, for its `user_id`."""
     user_id = values["user_id"]
     entry = {f"{_PAYS}{name}": value for name, value in _spending(user_id, feature, terms).items()}
+    # Before, since nobody may be there any more when it has been done.
+    announce(session, user_id)
     row = await session.row(statement(**values, **entry))
     if row is not None:
-        _settle_spend(session, user_id, feature)
+        settle(session, feature)
     return row
 
 
@@ -81,11 +84,6 @@ def _spending(user_id: UUID, feature: str, terms: Terms) -> dict[str, Any]:
         "reason": None,
         "created_at": terms["now"],
     }
-
-
-def _settle_spend(session: Session, user_id: UUID, feature: str) -> None:
-    settle(session, feature)
-    announce(session, user_id)
 
 
 def settle(session: Session, feature: str) -> None:

@@ -9,7 +9,7 @@ from graphql.execution.values import VariableValues
 from engine.answers import Executed
 from engine.plans.resolving import Resolving
 from engine.plans.running import Run
-from engine.plans.selections import Composer, Operation, Selections
+from engine.plans.selections import Composed, Operation, Selections, Slot
 from engine.plans.source import compile_plan
 from engine.plans.steps import Coroutine
 
@@ -30,13 +30,13 @@ class Plan:
         operation: Operation,
         conditions: Mapping[str, bool],
         resolving: Resolving,
-        composer: Composer | None,
+        compose: Callable[[Slot], Composed | None],
     ) -> None:
         """`Unsupported` where there are too many fields."""
         selections = Selections(operation, conditions)
         self._operation = operation
         self.needs = selections.needs
-        self._steps = compile_plan(selections, operation, resolving, composer)
+        self._steps = compile_plan(selections, operation, resolving, compose)
         self._ahead = next(_aheads(selections), None)
         self.size = _PLAN_BYTES + selections.size * _FIELD_BYTES
 

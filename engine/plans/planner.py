@@ -11,7 +11,7 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from engine.plans.plan import Plan
 from engine.plans.resolving import Resolving
-from engine.plans.selections import Composer, Operation
+from engine.plans.selections import Composed, Composer, Operation, Slot
 from engine.plans.support import Fallback, Survey, Unsupported, survey
 
 MAX_VARIANTS = 16
@@ -102,7 +102,7 @@ class Planner:
         if variant in known.variants:
             found = known.variants[variant]
             if found is None:
-                found = known.variants[variant] = self._compile(known, variant)
+                found = known.variants[variant] = self._compile(planned, known, variant)
                 if isinstance(found, Plan):
                     planned.grow(found.size)
             return found
@@ -116,9 +116,14 @@ class Planner:
         surveyed = survey(operation, fragments) if self._known_executor else Survey(Fallback.EXECUTOR, {})
         return _Known(Operation(self._schema, operation, fragments, self._hide_suggestions), surveyed)
 
-    def _compile(self, known: _Known, variant: _Variant) -> Plan | Fallback:
+    def _compile(self, planned: Planned, known: _Known, variant: _Variant) -> Plan | Fallback:
+        composer, operation = self._composer, known.operation
+
+        def compose(slot: Slot) -> Composed | None:
+            return composer.compose(slot, operation, planned.grow) if composer else None
+
         conditions = dict(zip(known.survey.conditions, variant, strict=True))
         try:
-            return Plan(known.operation, conditions, self._resolving, self._composer)
+            return Plan(operation, conditions, self._resolving, compose)
         except Unsupported as unsupported:
             return unsupported.reason

@@ -46,8 +46,8 @@ Complete = Callable[[Any, Place, Any], Any]
 class Composer(Protocol):
     """Answers fields whole, in another way than by their objects: asked once for each slot of a plan."""
 
-    def compose(self, slot: "Slot", operation: "Operation") -> "Composed | None":
-        """What answers the objects of this slot; None where the plan does."""
+    def compose(self, slot: "Slot", operation: "Operation", grow: Callable[[int], None]) -> "Composed | None":
+        """What answers the objects of this slot; None where the plan does. `grow` is told of bytes it takes later."""
 
 
 class Composed(NamedTuple):

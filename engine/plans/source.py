@@ -15,7 +15,7 @@ from engine.plans.leaves import PLAIN, judge, quick_leaf
 from engine.plans.lists import async_list, check_iterable, is_async
 from engine.plans.resolving import Resolving
 from engine.plans.running import Run
-from engine.plans.selections import Composer, Field, Operation, Selection, Selections, Slot
+from engine.plans.selections import Composed, Field, Operation, Selection, Selections, Slot
 from engine.plans.steps import Coroutine, fail, gathered, offer, wait
 
 Step = Callable[[Any, None, Run], Any]
@@ -26,12 +26,11 @@ _FUNCTIONS = (async_list, check_iterable, fail, gathered, is_async, judge, offer
 
 
 def compile_plan(
-    selections: Selections, operation: Operation, resolving: Resolving, composer: Composer | None
+    selections: Selections, operation: Operation, resolving: Resolving, compose: Callable[[Slot], Composed | None]
 ) -> list[Step]:
     """The steps to run one after the other: one for all fields of a query, one for each field of a mutation."""
-    if composer is not None:
-        for slot in selections.slots:
-            slot.composed = composer.compose(slot, operation)
+    for slot in selections.slots:
+        slot.composed = compose(slot)
     source = _Source(operation, resolving)
     source.name({f"slot{slot.number}": slot for slot in selections.slots})
     root = selections.root

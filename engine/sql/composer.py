@@ -17,15 +17,18 @@ from engine.sql.declarations import Listing, Page
 from engine.sql.selecting import Connection, NotComposable, Reading, is_page
 from engine.sql.statements import Ahead, Composing, Scalars, Statement
 
-MAX_SHAPES = 32
+MAX_SHAPES = 16
 """Statements that one field keeps: what varies is whether there are cursors, and which filters and orders."""
+_SHAPE_BYTES = 60_000
+"""Measured, from above: what one of them takes, and what is kept with it."""
 
 _LONGEST_NAME = 63
 """Of a column (NAMEDATALEN of Postgres, less one)."""
 
 Fetch = Callable[[Any, Mapping[str, Any], Ahead | None], Awaitable[str]]
 """Runs a prepared statement for a context, with the values of its parameters; or has what was read of it ahead."""
-Prepare = Callable[[Select[Any]], Fetch]
+Prepare = Callable[[Callable[[], Select[Any]]], Fetch]
+"""It is told how to make the statement, so that only its text need be kept."""
 
 
 class _Ways(NamedTuple):
@@ -43,8 +46,11 @@ class Composer:
         self._schema = schema
         self._ways = _Ways(scalars, _names(schema), prepare)
 
-    def compose(self, slot: Slot, operation: Operation) -> Composed | None:
-        """What answers pages in this slot by a statement; None for no pages, or what no statement can read of them."""
+    def compose(self, slot: Slot, operation: Operation, grow: Callable[[int], None]) -> Composed | None:
+        """What answers pages in this slot by a statement; None for no pages, or what no statement can read of them.
+
+        `grow` is told of the bytes that each statement takes.
+        """
         if not is_page(slot.field) or slot.item is not None:
             return None
         reading = Reading(operation, self._convert)
@@ -53,7 +59,7 @@ class Composer:
             page = reading.page(selection)
         except NotComposable:
             return None
-        statements = _Statements(page, reading.pages, self._ways)
+        statements = _Statements(page, reading.pages, self._ways, grow)
         ahead = reading.callers(slot.field)
         return Composed(
             lambda otherwise: _Composition(statements, otherwise).complete,
@@ -76,26 +82,31 @@ def _names(schema: Schema) -> frozenset[str]:
 class _Statements:
     """Of one field of a plan: the statements for the shapes of its lists."""
 
-    def __init__(self, page: Connection, pages: Sequence[Connection], ways: _Ways) -> None:
+    def __init__(self, page: Connection, pages: Sequence[Connection], ways: _Ways, grow: Callable[[int], None]) -> None:
         self.pages = pages
         self._page = page
         self._ways = ways
+        self._grow = grow
         self._by_shape: dict[Hashable, Statement | None] = {}
 
     def of(self, listings: Sequence[Listing]) -> Statement | None:
         """That for these lists; None where there is none, or there would be too many."""
-        shape = tuple(listing.shape for listing in listings)
+        shape = _shape(listings)
         if shape not in self._by_shape and len(self._by_shape) < MAX_SHAPES:
             self._by_shape[shape] = self._compose(listings)
+            self._grow(_SHAPE_BYTES)
         return self._by_shape.get(shape)
 
     def ahead(self, listing: Callable[[Run], Listing], run: Run) -> Ahead | None:
-        """What to read of these pages before there is a value; None where that is left to their fields."""
+        """What to read of these pages before there is a value; None where that is left to their fields.
+
+        A statement is made by who was let through to its field only, so that strangers do not have any made.
+        """
         try:
             listings = self.listings(listing(run), run)
         except Exception:  # noqa: BLE001 - a fault of arguments: the field has it at the place where it belongs
             return None
-        statement = self.of(listings)
+        statement = self._by_shape.get(_shape(listings))
         return None if statement is None else Ahead(statement, self.values(statement, listings))
 
     def listings(self, first: Listing, run: Run) -> list[Listing]:
@@ -118,14 +129,20 @@ class _Statements:
         def composing() -> Composing:
             return Composing(ways.scalars, listings, ways.names)
 
-        made = composing()
+        tried = composing()
         try:
-            select = made.statement(page)
+            tried.statement(page)
         except NotComposable:
             return None
         return Statement(
-            ways.prepare(select), made.keys, lambda parent, around: composing().column(page, parent, around)
+            ways.prepare(lambda: composing().statement(page)),
+            tried.keys,
+            lambda parent, around: composing().column(page, parent, around),
         )
+
+
+def _shape(listings: Sequence[Listing]) -> Hashable:
+    return tuple(listing.shape for listing in listings)
 
 
 class _Composition:

@@ -216,3 +216,58 @@ async def test_whatever_happens_there_are_never_too_many(steps: list[str], size:
         pool.give(one)
     await pool.close()
     assert not world.open
+
+
+async def test_one_that_is_not_ready_yet_comes_back_when_it_is(world: World) -> None:
+    pool = world.pool(2)
+    first, second = await pool.take(), await pool.take()
+    pool.give(second)
+    ready: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    async def wait() -> bool:
+        return await ready
+
+    pool.give_when(first, wait())
+    assert await pool.take() == second
+    waiting = asyncio.create_task(pool.take())
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    ready.set_result(True)
+    assert await waiting == first
+
+    async def never() -> bool:
+        return False
+
+    pool.give_when(first, never())
+    third = await pool.take()
+    assert third not in (first, second)
+    for one in (second, third):
+        pool.give(one)
+    await pool.close()
+
+
+async def test_an_old_one_is_made_anew(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "LIFETIME_SECONDS", 0.0)
+    short = world.pool(1)
+    first = await short.take()
+    await asyncio.sleep(0.01)
+    short.give(first)
+    second = await short.take()
+    assert second != first
+    short.drop(second)
+    await short.close()
+
+
+async def test_a_closed_pool_makes_none_and_keeps_nobody_waiting(world: World) -> None:
+    pool = world.pool(1)
+    taken = await pool.take()
+    waiting = asyncio.create_task(pool.take())
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(pool.close())
+    with pytest.raises(ConnectionError):
+        await waiting
+    await closing
+    pool.give(taken)
+    with pytest.raises(ConnectionError):
+        await pool.take()
+    await asyncio.sleep(0.01)

@@ -1,6 +1,7 @@
 """What failures of Postgres mean to callers, how long anything waits, and that our own faults stay our own."""
 
 import asyncio
+import contextlib
 import socket
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -16,6 +17,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 from db import session as db_session
 from db.models import User
 from db.session import Database, Read
+from db.statements import Prepared
 from errors import ServiceUnavailable
 from tests.conftest import on
 
@@ -274,6 +276,55 @@ async def test_a_cancelled_transaction_leaves_nothing_and_gives_its_connection_b
         assert await database.rows(select(text("n from kept"))) == []
         transactions: Any = database._transactions
         assert transactions._pool.taken == 0
+
+
+async def test_a_full_pool_is_waited_for_once(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"POOL_SIZE": 1, "POOL_WAIT_SECONDS": 0.3}.items():
+        monkeypatch.setattr(db_session, name, value)
+    async with opened(database_url) as database, database.transaction():
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(ServiceUnavailable):
+            await open_transaction(database)
+        assert asyncio.get_running_loop().time() - began < 0.5
+
+
+async def test_what_had_failed_is_not_said_to_be_committed(database: Database) -> None:
+    async def hush_up() -> None:
+        async with database.transaction() as session:
+            with contextlib.suppress(DBAPIError):
+                await session.execute(text("select 1/0"))
+
+    with pytest.raises(RuntimeError, match="nothing of it was committed"):
+        await hush_up()
+    await read(database)
+
+
+@pytest.mark.parametrize("alone", [False, True])
+async def test_nobody_gets_a_connection_on_which_something_is_still_being_cancelled(
+    alone: bool, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.reads.POOL_SIZE", 2)
+    monkeypatch.setattr(db_session, "POOL_SIZE", 2)
+    pid: Any = literal_column("pg_backend_pid()").label("pid")
+    quick, lasting = Prepared(select(pid)), Prepared(select(pid, literal_column("pg_sleep(0.2)").label("slept")))
+    async with opened(database_url) as database:
+
+        async def ask(statement: Prepared) -> int:
+            if not alone:
+                return int(await database.value(statement()))
+            async with database.transaction(alone=True) as session:
+                return int(await session.value(statement()))
+
+        both = {*await asyncio.gather(ask(lasting), ask(lasting))}
+        assert len(both) == 2
+        leaving = asyncio.create_task(ask(lasting))
+        await asyncio.sleep(0.05)
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        assert await ask(quick) in both
+        # It is not lost: two at once have both again.
+        assert {*await asyncio.gather(ask(lasting), ask(lasting))} == both
 
 
 async def test_reads_are_outside_of_transactions(database: Database) -> None:

@@ -8,6 +8,8 @@ from sqlalchemy import update
 import clock
 from db.models import User
 from db.session import Database
+from engine.remembering import Remembered
+from engine.sql import composer
 from tests.gql import Answer, Gql
 from tests.people import People, Person
 from tests.resolvers.conftest import COMPILED
@@ -179,6 +181,27 @@ async def test_what_was_read_ahead_is_told_to_nobody_who_may_not(
     assert (answer.code, answer.data) == ("ACCOUNT_DISABLED", None)
     assert "hidden" not in str(answer.body)
     assert answer.body == (await plain(person, document)).body
+
+
+async def test_strangers_have_no_statement_made(gql: Gql, owner: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each takes milliseconds to make and stays; what it takes counts as the document's."""
+    made: list[Any] = []
+    compose, grown = composer._Statements._compose, list[int]()
+
+    def note(statements: Any, listings: Any) -> Any:
+        made.append(listings)
+        return compose(statements, listings)
+
+    monkeypatch.setattr(composer._Statements, "_compose", note)
+    monkeypatch.setattr(Remembered, "grow", lambda _self, _key, by: grown.append(by))
+    document = "query Stranger($f: ScanFilter) { scans(filter: $f) { totalCount edges { node { tool } } } }"
+    for name in ("tool", "target", "text"):
+        for _ in range(3):
+            assert (await gql(None, document, f={name: "x"})).code == "UNAUTHENTICATED"
+    assert made == []
+    await settled(gql, owner, document, f={"tool": "x"})
+    assert len(made) == 1
+    assert grown[-1] == composer._SHAPE_BYTES
 
 
 AHEAD = {
