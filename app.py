@@ -104,7 +104,6 @@ def create() -> Starlette:
     app = create_app(settings)
     # What the process has by now it keeps. To look through it for garbage would stop every answer for a tenth of a
     # second, again and again.
-    gc.collect()
     gc.freeze()
     return app
 

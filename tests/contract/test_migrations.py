@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -118,3 +119,10 @@ async def test_times_are_zoned_and_constraints_named(scratch_url: str) -> None:
     ours = [name for name in found if not name.startswith("alembic_version")]
     assert ours
     assert all(name.split("_")[0] in ("pk", "fk", "uq", "ck") for name in ours)
+
+
+def test_the_head_is_known_by_the_names_of_files() -> None:
+    """Servers know it without Alembic."""
+    assert migrate.head() == migrate._scripts().get_current_head()
+    script = "import sys, app, cli; sys.exit('alembic' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
