@@ -71,7 +71,7 @@ class Entitlements:
         an awaitable of it, which the signature does not say because the signature of a field cannot.
         """
         standing = self._caller.seen
-        if self._usage is None and standing is not None and self._caller.known("usage") is not None:
+        if self._usage is None and standing is not None:
             self._usage = self._foreseen()
         if self._usage is None or standing is None:
             return cast("T", self._tell(make))

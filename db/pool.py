@@ -32,7 +32,7 @@ class Pool(Generic[Connection]):
         connect: Callable[[], Awaitable[Connection]],
         disconnect: Callable[[Connection], Coroutine[Any, Any, None]],
     ) -> None:
-        """`disconnect` never fails; it is told how long it may take by being cancelled."""
+        """`disconnect` never fails, and hangs up when it is cancelled: it has taken too long."""
         self._size = size
         self._wait = wait
         self._connect = connect
@@ -79,7 +79,12 @@ class Pool(Generic[Connection]):
         """`give` it once it is ready, or `drop` it where it turns out not to be. Nobody waits for that."""
 
         async def give_or_drop() -> None:
-            (self.give if await ready else self.drop)(connection)
+            give_back = self.drop
+            try:
+                if await ready:
+                    give_back = self.give
+            finally:
+                give_back(connection)
 
         self._track(give_or_drop())
 
@@ -129,7 +134,7 @@ class Pool(Generic[Connection]):
         try:
             return await waiter
         except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
                 # Its turn came in the same moment; somebody else has to have it.
                 found = waiter.result()
                 if found is not None:

@@ -44,7 +44,7 @@ _LOCK_NOT_AVAILABLE = "55P03"
 
 
 class Database:
-    """One pool of connections. Made without a loop and without connecting; `close` gives everything back."""
+    """The connections of a process. Made without a loop and without connecting; `close` gives everything back."""
 
     def __init__(
         self,

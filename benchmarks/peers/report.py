@@ -196,7 +196,8 @@ def _documents(found: Documents) -> Iterator[str]:
 def _method(results: Results) -> Iterator[str]:
     plan = results.plan
     yield from ("## How it was measured", "")
-    yield "All contestants answer from one Postgres, each in one process with ten connections. Before anything is timed"
+    yield "All contestants answer from one Postgres, each in one process with ten connections; Gatehouse has ten for"
+    yield "reads and up to ten for transactions. Before anything is timed"
     yield "they are asked all operations as several users and must give the same data: exactly the same to the byte of"
     yield "each value, but that moments and exact numbers may be spelled otherwise, and that PostGraphile has ids and"
     yield "cursors of its own. What `createScan` wrote is compared row by row, its payment included."

@@ -48,8 +48,8 @@ async def spend(session: Session, user_id: UUID, feature: str, **terms: Unpack[T
 def paid(table: Table, columns: Sequence[str], *returning: Any) -> Prepared:
     """A statement that spends one, and where that was granted inserts the row that was paid for: all or nothing.
 
-    It takes a value for each of the `columns` and what `paying` makes, and returns what is wanted of the row and the
-    counter after it as `balance`; no row where the spend would pass the limit.
+    Run by `spend_at_once`. It returns what is wanted of the row and the counter after it as `balance`; no row where the
+    spend would pass the limit.
     """
     entry = {name: bindparam(f"{_PAYS}{name}", type_=_LEDGER.c[name].type, required=True) for name in _MOVED}
     spent = insert(_LEDGER).values(entry).returning(_LEDGER.c.balance).cte("spent")

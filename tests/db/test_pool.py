@@ -271,3 +271,32 @@ async def test_a_closed_pool_makes_none_and_keeps_nobody_waiting(world: World) -
     with pytest.raises(ConnectionError):
         await pool.take()
     await asyncio.sleep(0.01)
+
+
+async def test_one_whose_readiness_nobody_can_tell_takes_no_room(world: World) -> None:
+    pool = world.pool(1)
+
+    async def fail() -> bool:
+        raise ZeroDivisionError
+
+    pool.give_when(await pool.take(), fail())
+    [task] = pool._leaving
+    with pytest.raises(ZeroDivisionError):
+        await task
+    pool.give(await pool.take())
+    await pool.close()
+
+
+async def test_who_is_cancelled_as_the_pool_closes_is_cancelled(world: World) -> None:
+    pool = world.pool(1)
+    taken = await pool.take()
+    waiting = asyncio.create_task(pool.take())
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(pool.close())
+    await asyncio.sleep(0)  # closing has told the waiter, which has not heard of it yet
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert waiting.cancelled()
+    await closing
+    pool.give(taken)
+    await asyncio.sleep(0.01)

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from db.models import Counter, LedgerEntry, Scan
+from db.models import Counter, LedgerEntry, Scan, Severity
 from db.session import Database
 from domain import scans
 from domain.actor import Actor, Standing
@@ -17,6 +17,8 @@ from tests.people import People
 Rows = Callable[..., Awaitable[Sequence[Any]]]
 SHIPPED = load(None, None)
 LIMIT = 5
+_NOTHING: dict[str, Any] = dict.fromkeys(NewFinding._fields)
+FOUND = NewFinding(**{**_NOTHING, "severity": Severity.HIGH, "message": "m", "suppressed": False})
 
 
 def limited() -> Plans:
@@ -53,10 +55,30 @@ async def test_of_many_at_once_as_many_are_stored_as_the_limit_allows(
     assert [counter.used for counter in await rows(Counter, Counter.user_id == user_id)] == [LIMIT]
 
 
+async def test_behind_a_pooler_as_well(make: People, database_url: str, rows: Rows) -> None:
+    """Where nothing can be prepared, the same statements go through SQLAlchemy."""
+    user_id = (await make.person()).user_id
+    actor = Actor(user_id, Standing("free", None, invited=True), scopes=None)
+    database = Database(database_url, pooled_by_others=True)
+    try:
+        for number, digest in enumerate([None, b"d" * 32, b"d" * 32]):
+            given = [NewScan("t", metadata={"number": number}, findings=[FOUND] if digest else [])]
+            async with database.transaction(alone=digest is None) as session:
+                done = await scans.create(session, SHIPPED, actor, given, [digest])
+            assert [row.metadata for row in done.new.values()] == ([] if number == 2 else [{"number": number}])
+            assert done.quota.used == min(number + 1, 2)
+    finally:
+        await database.close()
+    stored = await rows(Scan, Scan.user_id == user_id)
+    assert sorted(scan.details["number"] for scan in stored) == [0, 1]
+    assert {entry.paid_for for entry in await rows(LedgerEntry, LedgerEntry.user_id == user_id)} == {
+        scan.id for scan in stored
+    }
+
+
 def test_what_needs_more_than_one_statement() -> None:
     plain = NewScan("t")
-    found = NewFinding(*["HIGH", *[None] * 11, False])  # type: ignore[arg-type]  # what is in it does not matter
     assert scans.is_one_statement([plain], [None])
     assert not scans.is_one_statement([plain], [b"d" * 32])
     assert not scans.is_one_statement([plain, plain], [None, None])
-    assert not scans.is_one_statement([replace(plain, findings=[found])], [None])
+    assert not scans.is_one_statement([replace(plain, findings=[FOUND])], [None])
