@@ -137,8 +137,10 @@ async def test_a_turn_lasts_until_what_the_file_leads_to_is_stored(
         await session.execute(text("lock table portfolios in exclusive mode"))
         given = [{"portfolioId": portfolio, "csv": name} for name in ("first", "second")]
         tasks = [asyncio.create_task(gql(person, IMPORT, input=one)) for one in given]
+        while not read:
+            await asyncio.sleep(0.01)
         await asyncio.sleep(0.3)
-        assert read == ["first"]
+        assert len(read) == 1  # which of two that arrive at once is first, is anybody's
     for answer in await asyncio.gather(*tasks):
         assert not answer.errors
-    assert read == ["first", "second"]
+    assert sorted(read) == ["first", "second"]
