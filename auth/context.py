@@ -5,7 +5,6 @@ import hmac
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple
 from uuid import UUID
 
 import clock
@@ -13,9 +12,10 @@ import domain
 import errors
 from auth.credentials import ApiKeySecret, BearerToken, Headers, credential_of
 from auth.last_use import LastUse
+from auth.standings import Found, Standings
 from auth.verifier import VerifiedToken, Verifier
 from db import queries
-from db.queries.accounts import LAST_WRITE, Page
+from db.queries.accounts import Page
 from db.session import Database, Row
 from domain import admission
 from domain.accounts import IdentityFacts, Terms
@@ -52,6 +52,7 @@ class Authenticator:
         self.enrichment = enrichment
         self.replicated = replicated
         self.last_use = LastUse(database)
+        self.standings = Standings(database, replicated=replicated)
         self._verifier = verifier
 
     async def caller(self, headers: Headers) -> "Caller":
@@ -108,13 +109,6 @@ _LONG_AGO = datetime.fromtimestamp(0, UTC)
 Proof = VerifiedToken | KeyHolder | UUID | None
 
 
-class Foreseen(NamedTuple):
-    """What was read of the account together with its standing: the row, and the moment of the reading."""
-
-    row: Row
-    at: datetime
-
-
 class Caller:
     """Who asks, in one request. The account is read once, when first asked for, and again after `forget`."""
 
@@ -124,7 +118,7 @@ class Caller:
         self._found: Actor | Standing | None = None
         self._needs: frozenset[str] = frozenset()
         self._page: Page | None = None
-        self._foreseen: Foreseen | None = None
+        self._foreseen: Found | None = None
         self._stale = False
         self._last_write: int | None = None
         self._user_id: UUID | None = None
@@ -176,7 +170,7 @@ class Caller:
         self._needs = needs
         self._page = None if self._authenticator.replicated else page
 
-    async def foreseen(self, need: str | None = None) -> Foreseen | None:
+    async def foreseen(self, need: str | None = None) -> Found | None:
         """What was read with the standing, if `need` is in it; None where that has to be read by itself."""
         await self._who()
         return self.known(need)
@@ -187,7 +181,7 @@ class Caller:
         json: str | None = seen.row.page if seen is not None and seen.row.id == user_id else None
         return json
 
-    def known(self, need: str | None = None) -> Foreseen | None:
+    def known(self, need: str | None = None) -> Found | None:
         """What `foreseen` tells, once the account was asked for; before that None."""
         return self._foreseen if need is None or need in self._needs else None
 
@@ -233,30 +227,29 @@ class Caller:
 
         None for a subject that was deleted.
         """
-        services, now = self._authenticator, clock.now()
-        needs = self._needs | {LAST_WRITE} if services.replicated else self._needs
-        select = queries.accounts.standing_of_identity(token.issuer, token.subject, now.date(), needs, self._page)
-        try:
-            row = await services.database.row(select)
-        except errors.ServiceUnavailable:
-            if self._page is None:
-                raise
-            # It may be the page that takes too long, which is for its own field to tell.
-            self._page = None
-            select = queries.accounts.standing_of_identity(token.issuer, token.subject, now.date(), needs)
-            row = await services.database.row(select)
-        facts = _facts(token)
-        if row is None or domain.accounts.says_more(facts, row):
+        services = self._authenticator
+        facts, found = _facts(token), await self._look_up(token)
+        if found is None or domain.accounts.says_more(facts, found.row):
             async with services.database.transaction() as session:
                 await domain.accounts.merge(session, facts, services.terms)
-            row = await services.database.row(select)
-        if row is None or row.id is None or row.identity_deleted_at is not None:
+            found = await self._look_up(token)
+        if found is None or found.row.id is None or found.row.identity_deleted_at is not None:
             return None
-        if services.enrichment and token.issuer == services.enrichment.issuer and row.profile_as_of is None:
+        if services.enrichment and token.issuer == services.enrichment.issuer and found.row.profile_as_of is None:
             services.enrichment.request(token.subject)
-        self._foreseen = Foreseen(row, now)
-        self._last_write = row.last_write if services.replicated else None
-        return row
+        self._foreseen = found
+        self._last_write = found.row.last_write if services.replicated else None
+        return found.row
+
+    async def _look_up(self, token: VerifiedToken) -> Found | None:
+        standings = self._authenticator.standings
+        if self._page is not None:
+            try:
+                return await standings.of(token.issuer, token.subject, self._needs, self._page)
+            except errors.ServiceUnavailable:
+                # It may be the page that takes too long, which is for its own field to tell.
+                self._page = None
+        return await standings.of(token.issuer, token.subject, self._needs, None)
 
     def _admitted(self, row: Row | None, scopes: frozenset[str] | None) -> Actor | Standing:
         if row is None:

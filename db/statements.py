@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, cast
 from sqlalchemy import ARRAY, JSON, BindParameter, ColumnElement, Insert, Select, Uuid, any_, bindparam
 from sqlalchemy import Row as AnyRow
 from sqlalchemy.dialects.postgresql import asyncpg
+from sqlalchemy.types import TypeEngine
 
 Read = Select[*tuple[Any, ...]]
 Row = AnyRow[*tuple[Any, ...]]
@@ -21,9 +22,14 @@ def given(name: str) -> BindParameter[Any]:
     return bindparam(name, required=True)
 
 
+def several(name: str, kind: type[TypeEngine[Any]]) -> BindParameter[Any]:
+    """A parameter that is a list of values of one type."""
+    return bindparam(name, type_=ARRAY(kind), required=True)
+
+
 def among(name: str) -> ColumnElement[Any]:
     """Any of the ids in a parameter: `column == among("ids")`."""
-    return any_(bindparam(name, type_=ARRAY(Uuid()), required=True))
+    return any_(several(name, Uuid))
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ async def merge(session: Session, facts: IdentityFacts, terms: Terms) -> bool:
 
 
 def says_more(facts: IdentityFacts, known: Row) -> bool:
-    """Whether claims hold what `queries.accounts.standing_of_identity` does not know yet.
+    """Whether claims hold what `queries.accounts.standings` does not know yet.
 
     Asked in every request, so that only those with news open a transaction; `merge` decides what is taken.
     """

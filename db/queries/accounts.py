@@ -2,20 +2,20 @@
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from datetime import date
 from functools import lru_cache
 from typing import Any, Protocol, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Table, and_, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, Table, Text, and_, case, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from db.account_writes import last_write
 from db.models import Identity, Override, Portfolio, User
 from db.queries.usage import overview_of
 from db.session import Bound, Read, Session
-from db.statements import Prepared, PreparedText, given
+from db.statements import Prepared, PreparedText, given, several
 
 _OVERRIDES = (
     select(func.jsonb_agg(func.jsonb_build_array(Override.feature, Override.extra, Override.until)))
@@ -48,6 +48,7 @@ def _portfolio_count() -> ColumnElement[Any]:
 
 
 _USERS = cast("Table", User.__table__)
+_IDENTITIES = cast("Table", Identity.__table__)
 LAST_WRITE = "last_write"
 FORESEEN: Mapping[str, Callable[[], ColumnElement[Any]]] = {
     "usage": _usage,
@@ -78,14 +79,14 @@ class Page(Protocol):
 
 
 @lru_cache(maxsize=16)
-def _standing_and(needs: frozenset[str]) -> Prepared:
-    return Prepared(_standing(needs))
+def _standings_and(needs: frozenset[str]) -> Prepared:
+    return Prepared(_standings(needs))
 
 
-def _standing_with(needs: frozenset[str], page: Composed) -> Prepared:
+def _standings_with(needs: frozenset[str], page: Composed) -> Prepared:
     prepared: Prepared | None = page.kept.get(needs)
     if prepared is None:
-        prepared = page.kept[needs] = PreparedText(lambda: _standing(needs, _page(page)))
+        prepared = page.kept[needs] = PreparedText(lambda: _standings(needs, _page(page)))
     return prepared
 
 
@@ -95,26 +96,29 @@ def _page(page: Composed) -> ColumnElement[Any]:
     return case((open_to_it, page.column(_USERS.c.id, _USERS))).label("page")
 
 
-def _standing(needs: frozenset[str], *more: ColumnElement[Any]) -> Read:
+def _standings(needs: frozenset[str], *more: ColumnElement[Any]) -> Read:
+    given_ones = func.unnest(several("issuers", Text), several("subjects", Text))
+    asked = given_ones.table_valued("issuer", "subject").render_derived()
+    theirs = and_(Identity.issuer == asked.c.issuer, Identity.subject == asked.c.subject)
+    # Postgres takes the order of joins from what it expects of them, not from here.
+    found = asked.join(_IDENTITIES, theirs).outerjoin(_USERS, Identity.user_id == User.id)
+    return select(*_standing(needs), *more, Identity.issuer, Identity.subject).select_from(found)
+
+
+def _standing(needs: frozenset[str]) -> Sequence[Any]:
     return (
-        select(
-            *STANDING_OF_USER,
-            *_SHOWN,
-            *(FORESEEN[name]().label(name) for name in sorted(needs)),
-            *more,
-            Identity.deleted_at.label("identity_deleted_at"),
-            Identity.email.label("identity_email"),
-            Identity.email_verified.label("identity_email_verified"),
-            Identity.email_as_of,
-            Identity.full_name.label("identity_full_name"),
-            Identity.username.label("identity_username"),
-            Identity.image_url.label("identity_image_url"),
-            Identity.profile_as_of,
-            Identity.claims_as_of,
-        )
-        .select_from(Identity)
-        .outerjoin(User, Identity.user_id == User.id)
-        .where(Identity.issuer == given("issuer"), Identity.subject == given("subject"))
+        *STANDING_OF_USER,
+        *_SHOWN,
+        *(FORESEEN[name]().label(name) for name in sorted(needs)),
+        Identity.deleted_at.label("identity_deleted_at"),
+        Identity.email.label("identity_email"),
+        Identity.email_verified.label("identity_email_verified"),
+        Identity.email_as_of,
+        Identity.full_name.label("identity_full_name"),
+        Identity.username.label("identity_username"),
+        Identity.image_url.label("identity_image_url"),
+        Identity.profile_as_of,
+        Identity.claims_as_of,
     )
 
 
@@ -124,17 +128,26 @@ _PROFILE = Prepared(
 )
 
 
-def standing_of_identity(
-    issuer: str, subject: str, today: date, needs: frozenset[str] = frozenset(), page: Page | None = None
+def standings(
+    identities: Collection[tuple[str, str]],
+    today: date,
+    needs: frozenset[str] = frozenset(),
+    *,
+    page: Composed | None = None,
+    values: Mapping[str, Any] | None = None,
 ) -> Bound:
-    """The account behind a token with its profile, and what its identity says so far; no row at first sight.
+    """The accounts behind tokens, by issuer and subject, with their profiles, and what their identities say so far.
 
-    With what is `FORESEEN`, by these names, as of `today` in UTC; and with the JSON of a `page`.
+    No row for what is seen for the first time. With what is `FORESEEN`, by these names, as of `today` in UTC; and with
+    the JSON of a `page` of what is theirs, the `values` of whose parameters are the same for all.
     """
-    days: dict[str, Any] = {"today": today, "month": today.replace(day=1)} if "usage" in needs else {}
-    if page is None:
-        return _standing_and(needs)(issuer=issuer, subject=subject, **days)
-    return _standing_with(needs, page.statement)(issuer=issuer, subject=subject, **days, **page.values)
+    issuers, subjects = zip(*identities, strict=True)
+    prepared = _standings_and(needs) if page is None else _standings_with(needs, page)
+    return prepared(issuers=issuers, subjects=subjects, **_days(needs, today), **(values or {}))
+
+
+def _days(needs: frozenset[str], today: date) -> dict[str, date]:
+    return {"today": today, "month": today.replace(day=1)} if "usage" in needs else {}
 
 
 def standing_of_user(user_id: UUID) -> Bound:

@@ -124,9 +124,11 @@ async def test_a_turn_lasts_until_what_the_file_leads_to_is_stored(
 ) -> None:
     """Else what was read of many files would be in memory, and written, at once."""
     read: list[str] = []
+    begun, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def parse(text: str) -> Parsed:
         read.append(text)
+        loop.call_soon_threadsafe(begun.set)
         return Parsed()
 
     person = await make.person()
@@ -137,8 +139,7 @@ async def test_a_turn_lasts_until_what_the_file_leads_to_is_stored(
         await session.execute(text("lock table portfolios in exclusive mode"))
         given = [{"portfolioId": portfolio, "csv": name} for name in ("first", "second")]
         tasks = [asyncio.create_task(gql(person, IMPORT, input=one)) for one in given]
-        while not read:
-            await asyncio.sleep(0.01)
+        await asyncio.wait_for(begun.wait(), 10)
         await asyncio.sleep(0.3)
         assert len(read) == 1  # which of two that arrive at once is first, is anybody's
     for answer in await asyncio.gather(*tasks):

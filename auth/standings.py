@@ -1,0 +1,75 @@
+"""The accounts behind tokens, looked up together for all who ask at once. What is found means is for auth.context."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import clock
+from db import queries
+from db.batches import Batches
+from db.queries.accounts import LAST_WRITE, Composed, Page
+from db.session import Database, Row
+
+_MOST_ACCOUNTS = 100
+_MOST_PAGES = 8
+"""Read together: who waits for one waits for all of them."""
+
+_Identity = tuple[str, str]
+"""Issuer and subject of a token."""
+
+
+class Found(NamedTuple):
+    """What was read of an account together with its standing: the row, and the moment of the reading."""
+
+    row: Row
+    at: datetime
+
+
+class _Wanted(NamedTuple):
+    """What is wanted of an account: those of `queries.accounts.FORESEEN`, and a page with its values."""
+
+    needs: frozenset[str]
+    page: Composed | None = None
+    values: tuple[tuple[str, Any], ...] = ()
+
+
+class Standings:
+    """One for the whole application."""
+
+    def __init__(self, database: Database, *, replicated: bool) -> None:
+        """`replicated`: reads may go to a replica, so callers know their `last_write`."""
+        self._database = database
+        self._always = frozenset({LAST_WRITE} if replicated else ())
+        self._accounts = Batches(self._read, most=_MOST_ACCOUNTS)
+        self._pages = Batches(self._read, most=_MOST_PAGES)
+
+    async def of(self, issuer: str, subject: str, needs: frozenset[str], page: Page | None) -> Found | None:
+        """The account of an identity, with what is needed of it and a page; None at first sight.
+
+        Those who want the same of their accounts are read together, the page with the same values included.
+        """
+        identity = issuer, subject
+        needs |= self._always
+        if page is None:
+            return await self._accounts.get(_Wanted(needs), identity)
+        wanted = _Wanted(needs, page.statement, tuple(page.values.items()))
+        if not _hashable(wanted.values):
+            return (await self._read(wanted, [identity])).get(identity)
+        return await self._pages.get(wanted, identity)
+
+    async def _read(self, wanted: _Wanted, identities: Sequence[_Identity]) -> Mapping[_Identity, Found]:
+        now = clock.now()
+        select = queries.accounts.standings(
+            identities, now.date(), wanted.needs, page=wanted.page, values=dict(wanted.values)
+        )
+        rows = await self._database.rows(select)
+        # By what the row says, and never by its place: whose account it is hangs on it.
+        return {(row.issuer, row.subject): Found(row, now) for row in rows}
+
+
+def _hashable(value: object) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
