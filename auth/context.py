@@ -145,6 +145,11 @@ class Caller:
         assert refusal is not None  # else there is an actor
         raise refusal
 
+    @property
+    def known_actor(self) -> Actor | None:
+        """What `actor` returns, once it has; before that, and where it raises, None."""
+        return self._found if isinstance(self._found, Actor) else None
+
     async def user_id(self) -> UUID:
         """Whose objects may be read. Known from then on, as no mutation makes the caller somebody else."""
         if self._user_id is None:
@@ -159,7 +164,8 @@ class Caller:
     @property
     def seen(self) -> Standing | None:
         """The standing of an account in good standing, once it was asked for; before that None."""
-        return self._found.standing if isinstance(self._found, Actor) else None
+        actor = self.known_actor
+        return None if actor is None else actor.standing
 
     def foresee(self, needs: frozenset[str], page: Page | None = None) -> None:
         """Have what will be asked for (`queries.accounts.FORESEEN`) read with the standing, in the same statement.

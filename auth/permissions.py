@@ -13,40 +13,42 @@ from strawberry.permission import BasePermission
 import errors
 from auth.context import Caller
 from domain import admission
+from domain.actor import Actor
 
 
 class Guard(BasePermission):
     """A permission that raises an `AppError` of its own, so that the client learns which rule refused."""
 
     async def has_permission(self, source: Any, info: Info[Any, Any], **kwargs: Any) -> bool:
-        await self.refuse(info.context.caller)
+        caller: Caller = info.context.caller
+        self.judge(caller.known_actor or await caller.actor())
         return True
 
     @abstractmethod
-    async def refuse(self, caller: Caller) -> None:
-        """Raise unless `caller` may use the field."""
+    def judge(self, actor: Actor) -> None:
+        """Raise unless `actor`, an account in good standing, may use the field."""
 
 
 class IsAuthenticated(Guard):
     """Signed in, by session or by key, with an account in good standing."""
 
-    async def refuse(self, caller: Caller) -> None:
-        await caller.actor()
+    def judge(self, actor: Actor) -> None:
+        pass
 
 
 class IsSession(Guard):
     """Signed in as a person: an API key does not do."""
 
-    async def refuse(self, caller: Caller) -> None:
-        if not (await caller.actor()).by_session:
+    def judge(self, actor: Actor) -> None:
+        if not actor.by_session:
             raise errors.Forbidden("An API key cannot do this. Sign in and use the token of your session.")
 
 
 class HasValidatedInvite(Guard):
     """Let in by an invite code, or the gate is lifted."""
 
-    async def refuse(self, caller: Caller) -> None:
-        refusal = admission.refusal((await caller.actor()).standing)
+    def judge(self, actor: Actor) -> None:
+        refusal = admission.refusal(actor.standing)
         if refusal:
             raise refusal
 
@@ -79,21 +81,23 @@ def within_tier(feature: str) -> type[WithinTier]:
 def has_scope(scope: str) -> type[Guard]:
     """A guard for fields that API keys with `scope` may use; sessions pass. `has_scope("scans:write")`."""
 
-    async def refuse(_self: Guard, caller: Caller) -> None:
-        if not (await caller.actor()).may(scope):
+    def judge(_self: Guard, actor: Actor) -> None:
+        if not actor.may(scope):
             raise errors.Forbidden(f"This API key lacks the scope {scope}. Create one that has it.")
 
     name = "HasScope" + "".join(part.title() for part in scope.split(":"))
-    return type(name, (Guard,), {"refuse": refuse, "__doc__": f"An API key needs the scope {scope}."})
+    return type(name, (Guard,), {"judge": judge, "__doc__": f"An API key needs the scope {scope}."})
 
 
 @cache
-def strangers_or(guard: type[Guard]) -> type[Guard]:
+def strangers_or(guard: type[Guard]) -> type[BasePermission]:
     """`guard`, which nobody and who is shut out pass: for what explains to them why they may not go on."""
 
-    async def refuse(_self: Guard, caller: Caller) -> None:
-        standing = await caller.standing()
+    async def has_permission(_self: BasePermission, _source: Any, info: Info[Any, Any], **_kwargs: Any) -> bool:
+        standing = await info.context.caller.standing()
         if standing.signed_in and standing.active:
-            await guard().refuse(caller)
+            guard().judge(await info.context.caller.actor())
+        return True
 
-    return type(f"StrangersOr{guard.__name__}", (Guard,), {"refuse": refuse, "__doc__": guard.__doc__})
+    members = {"has_permission": has_permission, "__doc__": guard.__doc__}
+    return type(f"StrangersOr{guard.__name__}", (BasePermission,), members)

@@ -1,11 +1,12 @@
-"""Input objects, built without asking for the types of their fields each time. What Strawberry makes of them stays."""
+"""Input objects and arguments, built by what was found out of their types once. What Strawberry makes of them stays."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import MISSING
 from typing import Any, NamedTuple
 
 from strawberry import Schema
-from strawberry.types.arguments import InputContext
+from strawberry.schema.schema_converter import GraphQLCoreConverter
+from strawberry.types.arguments import InputContext, convert_argument
 from strawberry.types.base import StrawberryMaybe, StrawberryObjectDefinition, StrawberryOptional
 from strawberry.types.enum import StrawberryEnumDefinition
 from strawberry.types.field import StrawberryField
@@ -48,7 +49,11 @@ class _Builder:
 
     def __call__(self, type_: type, value: Mapping[str, Any], context: InputContext) -> Any:
         if self._steps is None:
-            self._steps = tuple(_step(field, inside, context) for field, inside in self._fields)
+            names, scalars = context.config.name_converter, _scalars(context.scalar_registry)
+            self._steps = tuple(
+                _Step(names.from_field(field), field.python_name, _convertible(inside, scalars))
+                for field, inside in self._fields
+            )
         given: dict[str, Any] = dict(self._absent)
         for name, python_name, convert_to in self._steps:
             if name in value:
@@ -57,14 +62,38 @@ class _Builder:
         return type_(**given)
 
 
-def _step(field: StrawberryField, inside: Any, context: InputContext) -> _Step:
-    bare = inside.of_type if isinstance(inside, StrawberryOptional) else inside
-    as_it_is = isinstance(bare, StrawberryEnumDefinition) or bare in (str, int, float, bool, *_scalars(context))
-    return _Step(context.config.name_converter.from_field(field), field.python_name, None if as_it_is else inside)
+class Arguments:
+    """As `strawberry.types.arguments.convert_arguments` converts those of a field."""
+
+    def __init__(self, declared: StrawberryField, converter: GraphQLCoreConverter) -> None:
+        self._config, self._registry = converter.config, converter.scalar_registry
+        names, scalars = converter.config.name_converter, _scalars(converter.scalar_registry)
+        self._steps = tuple(
+            _Step(names.from_argument(one), one.python_name, _convertible(one.type, scalars))
+            for one in declared.arguments
+        )
+
+    def convert(self, given: Mapping[str, Any], info: Any) -> dict[str, Any]:
+        """By their names in Python; those that are not given are left out."""
+        found: dict[str, Any] = {}
+        for name, python_name, convert_to in self._steps:
+            if name in given:
+                value = given[name]
+                if convert_to is not None:
+                    value = convert_argument(value, convert_to, self._registry, self._config, info, path=(name,))
+                found[python_name] = value
+        return found
 
 
-def _scalars(context: InputContext) -> list[Any]:
+def _convertible(type_: Any, scalars: Collection[Any]) -> Any:
+    """The type, if Strawberry makes something else of its values; None where they stay as they are."""
+    bare = type_.of_type if type(type_) is StrawberryOptional else type_
+    as_it_is = isinstance(bare, StrawberryEnumDefinition) or bare in (str, int, float, bool, *scalars)
+    return None if as_it_is else type_
+
+
+def _scalars(registry: Mapping[Any, Any]) -> list[Any]:
     """Those that the schema knows, without the one whose values Strawberry converts."""
     from strawberry.relay import GlobalID  # noqa: PLC0415 - only here, and of some weight
 
-    return [one for one in context.scalar_registry if one is not GlobalID]
+    return [one for one in registry if one is not GlobalID]

@@ -11,6 +11,7 @@ from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.field import StrawberryField
 
 from engine.plans.arguments import arguments_of
+from engine.plans.guarding import Guarded, guarded
 from engine.plans.info import ResolveInfo
 from engine.plans.selections import Field, Operation
 
@@ -27,7 +28,9 @@ class Resolving:
     """Knows of one schema where Strawberry's wrapper does nothing, so that it can be left out."""
 
     def __init__(self, schema: Schema) -> None:
+        self._converter = schema.schema_converter
         self._info_class = schema.config.info_class
+        self._guarded: dict[int, Guarded | None] = {}
         # Others wrap resolvers in a way of their own.
         self._as_known = type(schema.schema_converter) is GraphQLCoreConverter and not schema.exception_handlers
 
@@ -40,16 +43,28 @@ class Resolving:
                 return Getter(f"source.{attribute}", {})
             if _is_plain(declared):
                 return self._call(field, declared)
-        return _wrapped(field, operation)
+        return _wrapped(field, operation, self._guard(field.definition))
 
     def _declared(self, definition: GraphQLField) -> StrawberryField | None:
         """What Strawberry made the field of, if it is all that its resolver comes down to."""
+        declared = self._by_strawberry(definition)
+        return declared if declared is not None and not declared.extensions else None
+
+    def _guard(self, definition: GraphQLField) -> Guarded | None:
+        """What resolves a field of which permissions are the only extension."""
+        declared = self._by_strawberry(definition)
+        if declared is None:
+            return None
+        if id(declared) not in self._guarded:  # they live as long as the schema
+            self._guarded[id(declared)] = guarded(declared, self._converter)
+        return self._guarded[id(declared)]
+
+    def _by_strawberry(self, definition: GraphQLField) -> StrawberryField | None:
         declared = definition.extensions.get("strawberry-definition")
         known = (
             self._as_known
             and isinstance(declared, StrawberryField)
             and type(declared).get_result is StrawberryField.get_result
-            and not declared.extensions
             and getattr(definition.resolve, "__module__", None) == GraphQLCoreConverter.__module__
         )
         return declared if known else None
@@ -93,18 +108,20 @@ def _is_plain(declared: StrawberryField) -> bool:
     )
 
 
-def _wrapped(field: Field, operation: Operation) -> Getter:
-    """The resolver of the schema: with its permissions, field extensions and conversion of arguments."""
+def _wrapped(field: Field, operation: Operation, guard: Guarded | None) -> Getter:
+    """The resolver of the schema with its field extensions and conversion of arguments; or as it is where only
+    permissions are around it."""
     number = field.slot.number
     names = {
         "ResolveInfo": ResolveInfo,
         f"field{number}": field,
-        f"resolve{number}": field.definition.resolve or default_field_resolver,
+        f"resolve{number}": guard or field.definition.resolve or default_field_resolver,
     }
     call = f"resolve{number}(source, ResolveInfo(field{number}, place, run)"
     arguments = arguments_of(field, operation)
+    stars = "" if guard else "**"
     if callable(arguments):
-        call += f", **arguments{number}(run)"
-    elif arguments:
-        call += f", **arguments{number}"
+        call += f", {stars}arguments{number}(run)"
+    elif arguments or guard:
+        call += f", {stars}arguments{number}"
     return Getter(call + ")", {**names, f"arguments{number}": arguments}, needs_place=True)

@@ -1,0 +1,65 @@
+"""Fields that permission classes guard, and nothing else: the same checks, without the chain of calls around them."""
+
+import inspect
+from collections.abc import Callable, Coroutine, Mapping
+from types import FunctionType
+from typing import Any
+
+from strawberry.exceptions import PermissionReturnedNonBooleanError
+from strawberry.execution import optimized_is_awaitable as is_awaitable
+from strawberry.permission import BasePermission, PermissionExtension
+from strawberry.schema.schema_converter import GraphQLCoreConverter
+from strawberry.types.field import StrawberryField
+
+from engine.inputs import Arguments
+
+Guarded = Callable[[Any, Any, Mapping[str, Any]], Coroutine[Any, Any, Any]]
+"""From the source, the info and the arguments as graphql-core has them to what the resolver returns."""
+
+
+def guarded(declared: StrawberryField, converter: GraphQLCoreConverter) -> Guarded | None:
+    """What resolves the field as `PermissionExtension.resolve_async` does; None where there is more to it."""
+    resolver, extension = declared.base_resolver, _only_guard(declared)
+    if resolver is None or extension is None or not isinstance(resolver.wrapped_func, FunctionType):
+        return None
+    named = resolver.info_parameter
+    if resolver.parent_parameter or resolver.root_parameter or (named is not None and named.name != "info"):
+        return None  # which permissions would be told of as well
+    function: Callable[..., Any] = resolver.wrapped_func
+    if not inspect.iscoroutinefunction(function):
+        return None
+    info_class, arguments = converter.config.info_class, Arguments(declared, converter)
+    with_source, with_info = resolver.self_parameter is not None, named is not None
+    permissions = tuple(extension.permissions)
+
+    async def resolve(source: Any, raw_info: Any, given: Mapping[str, Any]) -> Any:
+        info: Any = info_class(_raw_info=raw_info, _field=declared)
+        told = arguments.convert(given, info) if given else {}
+        for permission in permissions:
+            verdict: Any = permission.has_permission(source, info, **told)
+            if is_awaitable(verdict):
+                verdict = await verdict
+            if verdict is not True and not _allowed(permission, verdict):
+                return extension._on_unauthorized(permission)  # noqa: SLF001 - as its own `resolve_async`
+        if with_info:
+            told["info"] = info
+        return await (function(source, **told) if with_source else function(**told))
+
+    return resolve
+
+
+def _only_guard(declared: StrawberryField) -> PermissionExtension | None:
+    """The extension of the field, if it is one of permissions and its only one."""
+    if len(declared.extensions) != 1:
+        return None
+    (extension,) = declared.extensions
+    return extension if type(extension) is PermissionExtension else None
+
+
+def _allowed(permission: BasePermission, verdict: Any) -> bool:
+    """As Strawberry has it: only a real boolean decides."""
+    if isinstance(verdict, bool):
+        return verdict
+    if inspect.iscoroutine(verdict):
+        verdict.close()
+    raise PermissionReturnedNonBooleanError(permission, verdict)
