@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Send
 
 from errors import RateLimited, ServiceUnavailable
+from resolvers.deadlines import Deadlines
 from resolvers.refusals import BodyTooLarge, BodyTooSlow
 from resolvers.turns import Turns
 
@@ -62,6 +63,7 @@ class Bodies:
         self._large = Turns(self._bounds.large_at_once)
         self._places = _Places(self._bounds)
         self._work = asyncio.Semaphore(self._bounds.worked_on)
+        self._deadlines = Deadlines()
 
     async def small(self, request: Request) -> bytearray | None:
         """The whole of a body that needs no turn; None, and nothing read, where its size is not told, or larger.
@@ -72,7 +74,7 @@ class Bodies:
         if size is None or size > min(most, self._bounds.small, self._bounds.largest):
             return None
         body = bytearray()
-        if not await _receive(request.receive, body, self._bounds, until=most) or len(body) > most:
+        if not await self._receive(request.receive, body, until=most) or len(body) > most:
             raise _too_large(most, nobody=False)
         return body
 
@@ -90,9 +92,9 @@ class Bodies:
             raise too_large
         async with AsyncExitStack() as held:
             # One of unknown size may turn out to be any.
-            whole = size is None and await _receive(request.receive, body, bounds, until=first)
+            whole = size is None and await self._receive(request.receive, body, until=first)
             place = None if whole else await self._admit(held, sender, limit if size is None else size)
-            whole = whole or await _receive(request.receive, body, bounds, until=limit, place=place)
+            whole = whole or await self._receive(request.receive, body, until=limit, place=place)
             if not whole or len(body) > limit:
                 raise too_large
             if place is not None:
@@ -105,6 +107,33 @@ class Bodies:
                 await held.enter_async_context(self._work)
         except TimeoutError:
             raise _too_many() from None
+
+    async def _receive(self, receive: Receive, body: bytearray, *, until: int, place: "_Place | None" = None) -> bool:
+        """Add to the body what comes, and say whether that was all; with more than `until` bytes it may not be.
+
+        A sender may be silent for a while, and may fall behind the rate by as much, but not more.
+        """
+        bounds, now = self._bounds, asyncio.get_running_loop().time
+        began, before = now(), len(body)
+        try:
+            async with self._deadlines.within(bounds.silence) as deadline:
+                while len(body) <= until:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise ClientDisconnect
+                    body += message.get("body", b"")
+                    if not message.get("more_body", False):
+                        return True
+                    due = began + (len(body) - before) / bounds.rate
+                    deadline.at = bounds.silence + min(now(), due)
+                    if place is not None and now() - began > bounds.quick:
+                        await place.give_way()
+        except TimeoutError:
+            raise BodyTooSlow(
+                f"The body came too slowly: nothing for {bounds.silence:g} seconds, or less than "
+                f"{bounds.rate / 1000:g} kB a second. Send it over a quicker line, or send less at once."
+            ) from None
+        return False
 
     async def answer_early(self, response: Response, request: Request, send: Send) -> None:
         """Send the answer. What still comes of a body that was not read is taken in for a moment, and not looked at.
@@ -178,36 +207,6 @@ class _Place:
         await places.slow.acquire()
         places.quick.release()
         self.held = places.slow
-
-
-async def _receive(
-    receive: Receive, body: bytearray, bounds: Bounds, *, until: int, place: _Place | None = None
-) -> bool:
-    """Add to the body what comes, and say whether that was all; with more than `until` bytes it may not be.
-
-    A sender may be silent for a while, and may fall behind the rate by as much, but not more.
-    """
-    now = asyncio.get_running_loop().time
-    began, before = now(), len(body)
-    try:
-        async with asyncio.timeout(bounds.silence) as deadline:
-            while len(body) <= until:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientDisconnect
-                body += message.get("body", b"")
-                if not message.get("more_body", False):
-                    return True
-                due = began + (len(body) - before) / bounds.rate
-                deadline.reschedule(bounds.silence + min(now(), due))
-                if place is not None and now() - began > bounds.quick:
-                    await place.give_way()
-    except TimeoutError:
-        raise BodyTooSlow(
-            f"The body came too slowly: nothing for {bounds.silence:g} seconds, or less than "
-            f"{bounds.rate / 1000:g} kB a second. Send it over a quicker line, or send less at once."
-        ) from None
-    return False
 
 
 def _announced(request: Request) -> int | None:

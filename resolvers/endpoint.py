@@ -16,6 +16,7 @@ from engine import Answer, Engine, Executed, GraphQLRequest, Reason, Refused
 from errors import AppError, InvalidCredential
 from resolvers import rendering
 from resolvers.bodies import Bodies
+from resolvers.deadlines import Deadlines
 from resolvers.negotiation import GRAPHQL_JSON, HTML, JSON, MAX_HEADER, preferred
 from resolvers.patience import Patience
 from resolvers.refusals import BadRequest, MethodNotAllowed, NotAcceptable
@@ -59,6 +60,7 @@ class GraphQLEndpoint:
         self._sender_of = sender_of
         self._bodies = bodies or Bodies()
         self._timeout = timeout
+        self._deadlines = Deadlines()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         unread = True
@@ -129,7 +131,7 @@ class GraphQLEndpoint:
             return await self._engine.execute(asked, context, operations=_OPERATIONS[request.method])
 
     def _patience(self, request: Request, *, may_watch: bool, operation: str = "") -> Patience:
-        return Patience(self._timeout, request.receive if may_watch else None, operation)
+        return Patience(self._deadlines, self._timeout, request.receive if may_watch else None, operation)
 
 
 def _response(answer: Answer, media_type: str, request_id: str, *, is_get: bool) -> Response:

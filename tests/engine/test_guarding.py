@@ -92,8 +92,9 @@ def field(permissions: list[BasePermission], *, silent: bool = False) -> Any:
         number: int | None = strawberry.UNSET,
         key: strawberry.relay.GlobalID | None = None,
         given: Outer | None = None,
+        two_words: str = "",
     ) -> str | None:
-        info.context.append(("resolved", repr((colour, colours, number, key, given))))
+        info.context.append(("resolved", repr((colour, colours, number, key, given, two_words))))
         if number == 13:
             raise ValueError("unlucky")
         return None if number == 0 else f"{info.field_name} of {type(self).__name__}"
@@ -139,7 +140,7 @@ ARGUMENTS = [
     "",
     "(colour: RED, number: 5)",
     "(number: null, colours: [RED, RED])",
-    "(number: 13)",
+    '(number: 13, twoWords: "x")',
     "(number: 0)",
     "(number: $number, colour: $colour)",
     '(given: {name: "n"})',

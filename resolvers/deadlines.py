@@ -1,0 +1,80 @@
+"""Deadlines of all that is under way, kept by one timer. What becomes of what comes too late is for others."""
+
+import asyncio
+from types import TracebackType
+
+LOOK_EVERY = 0.025
+"""Seconds, by which a deadline may be passed before anybody looks."""
+
+
+class Deadlines:
+    """Those of one event loop. A timer for each would cost a request as much as to parse its body."""
+
+    def __init__(self) -> None:
+        self._running: dict[Deadline, None] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def within(self, seconds: float) -> "Deadline":
+        """Cancels the block after so many seconds, which becomes `TimeoutError`, as by `asyncio.timeout`."""
+        return Deadline(self, seconds)
+
+    def add(self, deadline: "Deadline", loop: asyncio.AbstractEventLoop) -> None:
+        """Look after it from now on."""
+        self._running[deadline] = None
+        if self._loop is not loop:
+            self._loop = loop
+            loop.call_later(LOOK_EVERY, self._look, loop)
+
+    def remove(self, deadline: "Deadline") -> None:
+        """It has ended."""
+        self._running.pop(deadline, None)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        for deadline in list(self._running):
+            deadline.look(now)
+        if self._running:
+            loop.call_later(LOOK_EVERY, self._look, loop)
+        else:
+            self._loop = None
+
+
+class Deadline:
+    """`at` is its time by the clock of the loop, and may be moved. Entered once."""
+
+    def __init__(self, deadlines: Deadlines, seconds: float) -> None:
+        self.at = 0.0
+        self._deadlines = deadlines
+        self._seconds = seconds
+        self._expired = False
+        self._task: asyncio.Task[object] | None = None
+        self._cancelling = 0
+
+    async def __aenter__(self) -> "Deadline":
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        assert task is not None  # a coroutine runs in one
+        self._task, self._cancelling = task, task.cancelling()
+        self.at = loop.time() + self._seconds
+        self._deadlines.add(self, loop)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._deadlines.remove(self)
+        if self._expired and self._task is not None:
+            # Who was cancelled by somebody else as well goes on being cancelled.
+            mine = self._task.uncancel() <= self._cancelling
+            if mine and kind is not None and issubclass(kind, asyncio.CancelledError):
+                raise TimeoutError from error
+
+    def look(self, now: float) -> None:
+        """Whether it is time; `now` by the clock of the loop."""
+        if now >= self.at:
+            self.expire()
+
+    def expire(self) -> None:
+        """End the block now."""
+        if not self._expired and self._task is not None:
+            self._expired = True
+            self._task.cancel()
