@@ -90,7 +90,9 @@ def create_app(settings: Settings) -> Starlette:
     app = Starlette(routes=_routes(settings, parts, graphql), lifespan=lifespan)
     # Without Starlette's layer that masks errors, which `RequestLog` does, with the request's id.
     routed = ExceptionMiddleware(app.router, handlers={HTTPException: not_served})
-    app.middleware_stack = RequestLog(_cors(settings, Shortcut("/graphql", graphql, routed)))
+    shared = _cors(settings, Shortcut("/graphql", graphql, routed))
+    # Who sends no Origin is no page of another site's: there is nothing to tell a browser.
+    app.middleware_stack = RequestLog(Shortcut("/graphql", graphql, shared, unless=b"origin"))
     app.state.database = parts.database
     app.state.replica = parts.replica
     app.state.head = migrate.head()

@@ -58,15 +58,21 @@ class RequestLog:
 
 
 class Shortcut:
-    """Past the routes for the one path that nearly every request has."""
+    """Past all that is in `rest` for the one path that nearly every request has.
 
-    def __init__(self, path: str, there: ASGIApp, rest: ASGIApp) -> None:
+    With `unless`, the name of a header, only for requests that do not have it.
+    """
+
+    def __init__(self, path: str, there: ASGIApp, rest: ASGIApp, *, unless: bytes | None = None) -> None:
         self._path = path
         self._there = there
         self._rest = rest
+        self._unless = unless
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         there = scope["type"] == "http" and scope["path"] == self._path
+        if there and self._unless is not None:
+            there = all(name != self._unless for name, _value in scope["headers"])
         await (self._there if there else self._rest)(scope, receive, send)
 
 

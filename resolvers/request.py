@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
@@ -23,6 +24,9 @@ _MAX_STRUCTURE = 1024 * 1024
 _MAX_VALUES = 50_000
 _LARGE = 1024 * 1024
 _PARSING = asyncio.Semaphore(1)
+_SMALL = 4 * 1024
+_MOST_KNOWN = 256
+_KNOWN: OrderedDict[bytes, GraphQLRequest] = OrderedDict()
 _MAX_DEPTH = 1_024  # what orjson reads; variables that are too deep are the engine's to refuse, with their place
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -45,12 +49,28 @@ async def of_body(body: bytearray) -> GraphQLRequest:
     # What takes a tenth of a second is done in a thread, and in one at a time: each needs the size of the body again.
     large = len(body) > _LARGE
     try:
+        if len(body) <= _SMALL:
+            return _of_small_body(bytes(body))
         if not large:
             return _graphql_request(_json_object(body, "The body"))
         async with _PARSING:
             return _graphql_request(await asyncio.to_thread(_json_object, body, "The body"))
     finally:
         body.clear()
+
+
+def _of_small_body(body: bytes) -> GraphQLRequest:
+    """What front ends send again and again is read once, if it is the same for all: a document without variables."""
+    known = _KNOWN.get(body)
+    if known is not None:
+        _KNOWN.move_to_end(body)
+        return known
+    request = _graphql_request(_json_object(body, "The body"))
+    if not request.variables:
+        _KNOWN[body] = request
+        if len(_KNOWN) > _MOST_KNOWN:
+            _KNOWN.popitem(last=False)
+    return request
 
 
 def _from_query(query: bytes) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import strict_json
 from errors import BadUserInput
 from resolvers import request
 from resolvers.refusals import BodyTooLarge
-from resolvers.request import of_body
+from resolvers.request import _KNOWN, _MOST_KNOWN, _SMALL, of_body
 
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 values = st.recursive(
@@ -72,3 +72,16 @@ async def test_variables_nest_as_deep_as_json_is_read() -> None:
     for deeper in (1_023, 100_000):
         with pytest.raises(BadUserInput, match=r"depth limit|values"):
             await of_body(body(deeper))
+
+
+async def test_a_document_without_variables_is_read_once_and_values_are_not_kept() -> None:
+    plain, given = b'{"query": "{ a }", "extensions": {"x": 1}}', b'{"query": "{ a }", "variables": {"secret": "s"}}'
+    assert await of_body(bytearray(plain)) is await of_body(bytearray(plain))
+    assert await of_body(bytearray(given)) is not await of_body(bytearray(given))
+    assert (await of_body(bytearray(given))).variables == {"secret": "s"}
+    for number in range(2 * _MOST_KNOWN):
+        await of_body(bytearray(b'{"query": "{ a%d }"}' % number))
+    assert len(_KNOWN) == _MOST_KNOWN
+    assert not [body for body in _KNOWN if b"secret" in body]
+    large = b'{"query": "{ a }", "operationName": "%b"}' % (b"a" * _SMALL)
+    assert await of_body(bytearray(large)) is not await of_body(bytearray(large))
