@@ -4,7 +4,6 @@ import asyncio
 import hmac
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from uuid import UUID
 
 import clock
@@ -18,7 +17,7 @@ from db import queries
 from db.queries.accounts import Page
 from db.session import Database, Row
 from domain import admission
-from domain.accounts import IdentityFacts, Terms
+from domain.accounts import Terms
 from domain.actor import DELETED, NOBODY, Actor, Standing, standing_of
 from domain.enrichment import Enrichment
 
@@ -103,8 +102,6 @@ class KeyHolder:
     owner: Row
     scopes: frozenset[str]
 
-
-_LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 Proof = VerifiedToken | KeyHolder | UUID | None
 
@@ -234,7 +231,7 @@ class Caller:
         None for a subject that was deleted.
         """
         services = self._authenticator
-        facts, found = _facts(token), await self._look_up(token)
+        facts, found = token.facts, await self._look_up(token)
         if found is None or domain.accounts.says_more(facts, found.row):
             async with services.database.transaction() as session:
                 await domain.accounts.merge(session, facts, services.terms)
@@ -262,21 +259,6 @@ class Caller:
             return NOBODY
         standing = standing_of(row, invite_required=self._authenticator.gate.invite_required)
         return Actor(user_id=row.id, standing=standing, scopes=scopes) if standing.active else standing
-
-
-def _facts(token: VerifiedToken) -> IdentityFacts:
-    return IdentityFacts(
-        issuer=token.issuer,
-        subject=token.subject,
-        # Without `iat` nobody knows how old it is: then it only says what nobody else has said.
-        as_of=token.issued_at or _LONG_AGO,
-        complete=False,
-        email=token.email,
-        email_verified=token.email_verified,
-        full_name=token.full_name,
-        username=token.username,
-        image_url=token.image_url,
-    )
 
 
 def _uuid(text: str) -> UUID:

@@ -4,18 +4,22 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import clock
 from auth import claims as rules
 from auth.issuers import Issuer, Kind
 from auth.keys import Key, KeySource
 from auth.tokens import Unverified, is_signed, read, require_bounded
+from domain.accounts import IdentityFacts
 from errors import InvalidCredential
 
 REMEMBERED_FOR = timedelta(minutes=5)
 """How long a token is believed without asking its key source again, at most until `exp`. A withdrawn key counts no
 longer than its set was fresh, plus this, plus one refresh; as soon as the source knows, nothing it signed does."""
+
+
+_LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +31,7 @@ class VerifiedToken:
     subject: str
     issued_at: datetime | None
     expires_at: datetime
-    email: str | None = field(repr=False)
-    email_verified: bool | None
-    full_name: str | None = field(repr=False)
-    username: str | None = field(repr=False)
-    image_url: str | None = field(repr=False)
+    facts: IdentityFacts = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +95,18 @@ class Verifier:
             subject=claims["sub"],
             issued_at=issued_at,
             expires_at=expires_at,
-            email=rules.email(claims),
-            email_verified=rules.email_verified(issuer, claims),
-            full_name=rules.full_name(claims),
-            username=rules.username(claims),
-            image_url=rules.image_url(claims),
+            facts=IdentityFacts(
+                issuer=issuer.issuer,
+                subject=claims["sub"],
+                # Without `iat` nobody knows how old it is: then it only says what nobody else has said.
+                as_of=issued_at or _LONG_AGO,
+                complete=False,
+                email=rules.email(claims),
+                email_verified=rules.email_verified(issuer, claims),
+                full_name=rules.full_name(claims),
+                username=rules.username(claims),
+                image_url=rules.image_url(claims),
+            ),
         )
         return _Examined(token, source, version, clock.now())
 

@@ -19,6 +19,7 @@ DEFAULT_KEY = "Default"
 """What the API key is called that a new account has."""
 MAX_AHEAD = timedelta(minutes=5)
 """How far the clock of a provider may be ahead of ours."""
+_NAMES = ("full_name", "username", "image_url")
 _USERNAME_ATTEMPTS = 5  # somebody else may take the name between the look and the insert
 
 
@@ -97,12 +98,12 @@ def says_more(facts: IdentityFacts, known: Row) -> bool:
             known.email_as_of is None or (facts.email_verified is not None and facts.as_of > known.email_as_of)
         ):
             return True
+    said = {name: told for name in _NAMES if (told := getattr(facts, name)) is not None}
+    if not said or known.profile_as_of is not None:
+        return False
     newer = known.claims_as_of is None or facts.as_of > known.claims_as_of
-    names = ((name, getattr(known, f"identity_{name}")) for name in ("full_name", "username", "image_url"))
-    return known.profile_as_of is None and any(
-        said is not None and said != before and (newer or before is None)
-        for said, before in ((getattr(facts, name), before) for name, before in names)
-    )
+    before = {name: getattr(known, f"identity_{name}") for name in said}
+    return any(told != before[name] and (newer or before[name] is None) for name, told in said.items())
 
 
 async def _owner_of_new(session: Session, facts: IdentityFacts, terms: Terms) -> User:
@@ -176,11 +177,10 @@ def _older(as_of: datetime, known: datetime | None) -> bool:
 
 def _beside_known(facts: IdentityFacts, identity: Identity) -> IdentityFacts:
     """Claims beside what is known: a token that leaves out a name does not take it away, an older one only fills up."""
-    names = ("full_name", "username", "image_url")
-    said = {name: getattr(facts, name) for name in names}
-    known = {name: getattr(identity, name) for name in names}
+    said = {name: getattr(facts, name) for name in _NAMES}
+    known = {name: getattr(identity, name) for name in _NAMES}
     first, second = (known, said) if _older(facts.as_of, identity.claims_as_of) else (said, known)
-    return replace(facts, **{name: first[name] or second[name] for name in names})
+    return replace(facts, **{name: first[name] or second[name] for name in _NAMES})
 
 
 def _email_is_known_better(facts: IdentityFacts, identity: Identity) -> bool:

@@ -35,7 +35,7 @@ def require_json(request: Request) -> None:
     """Refuse a body that is not plain JSON, before anything of it is read."""
     if not is_json(request.headers.getlist("content-type")):
         raise UnsupportedMediaType("Send the request as application/json in UTF-8.")
-    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+    if any(one.strip().lower() != "identity" for one in request.headers.getlist("content-encoding")):
         raise UnsupportedMediaType("Send the body as it is, without a Content-Encoding.")
 
 

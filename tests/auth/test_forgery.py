@@ -303,7 +303,7 @@ async def test_a_claim_of_an_odd_type_is_refused_or_left_out(verifier: Verifier,
             )
         except InvalidCredential:
             continue
-        assert value is None or value not in (found.email, found.full_name, found.image_url)
+        assert value is None or value not in (found.facts.email, found.facts.full_name, found.facts.image_url)
 
 
 async def test_an_error_of_the_library_is_a_refusal_and_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:

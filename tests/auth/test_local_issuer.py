@@ -78,10 +78,10 @@ async def test_a_local_token_is_verified_and_no_connection_is_attempted(
     token = sign(local, kind, email="ada@example.test", full_name="Ada", username="ada")
     found = await verifier.verify(token, from_cookie=True)
     assert (found.kind, found.issuer, found.subject) == (kind, ISSUERS[kind], SUBJECTS[kind])
-    assert found.email == "ada@example.test"
+    assert found.facts.email == "ada@example.test"
     believed = kind != "supabase"
-    assert found.email_verified is believed
-    assert (found.full_name, found.username) == (("Ada", "ada") if believed else (None, None))
+    assert found.facts.email_verified is believed
+    assert (found.facts.full_name, found.facts.username) == (("Ada", "ada") if believed else (None, None))
     with pytest.raises(InvalidCredential):
         await verifier.verify(token[:-8] + "AAAAAAAA")
 

@@ -50,7 +50,12 @@ async def test_each_kind_is_verified(
     verifier: Verifier, token: Callable[[], str], kind: str, subject: str, email: str | None, verified: bool | None
 ) -> None:
     found = await verifier.verify(token())
-    assert (found.kind, found.subject, found.email, found.email_verified) == (kind, subject, email, verified)
+    assert (found.kind, found.subject, found.facts.email, found.facts.email_verified) == (
+        kind,
+        subject,
+        email,
+        verified,
+    )
     assert found.expires_at > clock.now()
     assert found.issued_at is not None
     assert found.expires_at.tzinfo is not None
@@ -64,14 +69,14 @@ async def test_a_token_by_the_legacy_secret_of_supabase_is_verified_with_and_wit
 
 @pytest.mark.parametrize("verified", ["true", 1, None, [True], False, ...])
 async def test_an_email_is_verified_only_when_the_claim_is_true_itself(verifier: Verifier, verified: Any) -> None:
-    assert not (await verifier.verify(oidc(email="a@example.test", email_verified=verified))).email_verified
+    assert not (await verifier.verify(oidc(email="a@example.test", email_verified=verified))).facts.email_verified
 
 
 async def test_what_a_user_of_supabase_can_edit_is_never_believed(verifier: Verifier) -> None:
     edited = {"email": "boss@example.test", "email_verified": True, "full_name": "The Boss"}
     found = await verifier.verify(supabase(user_metadata=edited, email="", email_verified=True))
-    assert (found.email, found.email_verified, found.full_name) == (None, False, None)
-    assert not (await verifier.verify(supabase(email_verified=True))).email_verified
+    assert (found.facts.email, found.facts.email_verified, found.facts.full_name) == (None, False, None)
+    assert not (await verifier.verify(supabase(email_verified=True))).facts.email_verified
 
 
 @pytest.mark.parametrize(
@@ -79,7 +84,7 @@ async def test_what_a_user_of_supabase_can_edit_is_never_believed(verifier: Veri
 )
 async def test_an_email_that_is_none_is_left_out(verifier: Verifier, email: Any) -> None:
     found = await verifier.verify(oidc(email=email, email_verified=True))
-    assert (found.email, found.email_verified) == (None, False)
+    assert (found.facts.email, found.facts.email_verified) == (None, False)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +105,7 @@ async def test_an_email_that_is_none_is_left_out(verifier: Verifier, email: Any)
 )
 async def test_the_profile_is_taken_where_it_is_fit(verifier: Verifier, claims: Any, expected: Any) -> None:
     found = await verifier.verify(oidc(**claims))
-    assert (found.full_name, found.username, found.image_url) == expected
+    assert (found.facts.full_name, found.facts.username, found.facts.image_url) == expected
 
 
 async def test_the_repr_shows_nothing_of_the_person(verifier: Verifier) -> None:
