@@ -77,6 +77,7 @@ def create_app(settings: Settings) -> Starlette:
             stack.push_async_callback(parts.http.aclose)
             stack.push_async_callback(parts.verifier.aclose)
             stack.push_async_callback(parts.authenticator.last_use.drain)
+            stack.push_async_callback(parts.authenticator.standings.aclose)
             if parts.replica:
                 await stack.enter_async_context(parts.replica.running())
             if parts.llm:

@@ -7,7 +7,6 @@ import re
 import sys
 from collections.abc import MutableMapping
 from contextvars import ContextVar
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -21,6 +20,7 @@ _SECRET_SHAPES = re.compile(
     r"|(?<![A-Za-z])(?:iq|sk_test|sk_live|whsec|sb_secret)_[\w+/=-]+"
     r"|(?<=://)[^/\s@]*@"  # the user and password of a URL
 )
+_STAMP = structlog.processors.TimeStamper(fmt="iso", utc=True)
 
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
@@ -66,7 +66,7 @@ def configure(level: str, *, readable: bool | None = None) -> None:
     marks: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _STAMP,
     ]
     # What is added after it was looked through is ours.
     shared: list[structlog.typing.Processor] = [
@@ -114,8 +114,7 @@ def _as_line(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
     event = redact(logger, method, event)
     event = structlog.stdlib.add_log_level(logger, method, event)
     event["logger"] = logger.name
-    event["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-    return _json(event, default=repr)
+    return _json(_STAMP(logger, method, event), default=repr)
 
 
 class _Lines:

@@ -53,7 +53,7 @@ class HasValidatedInvite(Guard):
             raise refusal
 
 
-class WithinTier(Guard):
+class WithinTier(BasePermission):
     """The plan includes `feature` and there is some left. Made by `within_tier`."""
 
     feature: ClassVar[str]

@@ -57,6 +57,11 @@ class Standings:
             return (await self._read(wanted, [identity])).get(identity)
         return await self._pages.get(wanted, identity)
 
+    async def aclose(self) -> None:
+        """Stop what is still read."""
+        await self._accounts.aclose()
+        await self._pages.aclose()
+
     async def _read(self, wanted: _Wanted, identities: Sequence[_Identity]) -> Mapping[_Identity, Found]:
         now = clock.now()
         select = queries.accounts.standings(

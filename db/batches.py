@@ -1,7 +1,8 @@
 """Look-ups that are asked for at once, answered by one statement. Which statement is for whoever makes a `Batches`."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from contextvars import Context
 from typing import Generic, TypeVar
 
@@ -12,7 +13,14 @@ Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 PATIENCE_SECONDS = 0.002
-"""How long a look-up waits for the one under way, which may be long for Postgres, or never end."""
+"""How long others wait for a read from its beginning: it may be long for Postgres, or never end."""
+SLOW_SECONDS = 0.05
+"""Who has been read for longer is read alone, so that nobody waits for it, until that is quicker."""
+MOST_SLOW = 1_000
+
+
+_Asked = Mapping[Key, list[asyncio.Future[Value | None]]]
+"""Who waits for each of the keys of one statement."""
 
 
 class Batches(Generic[Kind, Key, Value]):
@@ -27,45 +35,62 @@ class Batches(Generic[Kind, Key, Value]):
         self._read = read
         self._most = most
         self._queues: dict[Kind, _Queue[Key, Value]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], _Asked[Key, Value]] = {}
+        self._slow: OrderedDict[Key, None] = OrderedDict()
 
     async def get(self, kind: Kind, key: Key) -> Value | None:
         """The value of the key, or None; raises what `read` raises for it."""
         queue = self._queues.get(kind)
         if queue is None:
-            return await self._alone(kind, key)
+            queue = self._queues[kind] = _Queue()
+            return await self._alone(kind, queue, key)
+        if key in self._slow:
+            queue.reading += 1
+            return await self._alone(kind, queue, key)
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Value | None] = loop.create_future()
         queue.waiting.setdefault(key, []).append(waiter)
         if queue.patience is None:
-            queue.patience = loop.call_later(PATIENCE_SECONDS, self._begin, kind, queue)
+            queue.patience = loop.call_at(queue.since + PATIENCE_SECONDS, self._begin, kind, queue)
         try:
             return await waiter
         except _TogetherError:
             # What is wrong with another's key is no fault of this one's.
             return (await self._read(kind, [key])).get(key)
+        except asyncio.CancelledError:
+            self._stop_what_nobody_waits_for()
+            raise
 
-    async def _alone(self, kind: Kind, key: Key) -> Value | None:
-        queue: _Queue[Key, Value] = _Queue()
-        self._queues[kind] = queue
+    async def aclose(self) -> None:
+        """Stop what is still read, for which nobody waits any more."""
+        running = list(self._running)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    async def _alone(self, kind: Kind, queue: "_Queue[Key, Value]", key: Key) -> Value | None:
+        began = queue.since = asyncio.get_running_loop().time()
         try:
             return (await self._read(kind, [key])).get(key)
         finally:
+            self._note_time([key], began)
             self._end(kind, queue)
 
     def _begin(self, kind: Kind, queue: "_Queue[Key, Value]") -> None:
         """Read for those who wait."""
+        loop = asyncio.get_running_loop()
         if queue.patience is not None:
             queue.patience.cancel()
             queue.patience = None
-        asked = [(key, waiters) for key, waiters in queue.waiting.items() if not all(one.done() for one in waiters)]
+        queue.since = loop.time()
+        asked = [(key, waiters) for key, waiters in queue.waiting.items() if not _all_done(waiters)]
         queue.waiting.clear()
         for start in range(0, len(asked), self._most):
             queue.reading += 1
-            work = self._together(kind, queue, dict(asked[start : start + self._most]))
-            task = asyncio.get_running_loop().create_task(work, context=Context())  # of no request
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            batch = dict(asked[start : start + self._most])
+            task = loop.create_task(self._together(kind, queue, batch), context=Context())  # of no request
+            self._running[task] = batch
+            task.add_done_callback(self._running.pop)
 
     def _end(self, kind: Kind, queue: "_Queue[Key, Value]") -> None:
         queue.reading -= 1
@@ -74,37 +99,62 @@ class Batches(Generic[Kind, Key, Value]):
         if not queue.reading:  # nobody has waited, or nobody does any more
             del self._queues[kind]
 
-    async def _together(
-        self, kind: Kind, queue: "_Queue[Key, Value]", asked: Mapping[Key, "list[asyncio.Future[Value | None]]"]
-    ) -> None:
-        error: Exception | None = None
-        found: Mapping[Key, Value] = {}
+    async def _together(self, kind: Kind, queue: "_Queue[Key, Value]", asked: _Asked[Key, Value]) -> None:
+        began = asyncio.get_running_loop().time()
         try:
             found = await self._read(kind, list(asked))
-        except Exception as raised:  # noqa: BLE001 - each who waits gets it
-            whole = len(asked) == 1 or isinstance(raised, errors.ServiceUnavailable)
-            error = raised if whole else _TogetherError()
+        except Exception as error:  # noqa: BLE001 - each who waits gets it
+            whole = len(asked) == 1 or isinstance(error, errors.ServiceUnavailable)
+            told = error if whole else _TogetherError()
+            for waiter in _waiting(asked):
+                waiter.set_exception(told)
+        else:
+            for key, waiters in asked.items():
+                for waiter in waiters:
+                    if not waiter.done():  # else it was cancelled
+                        waiter.set_result(found.get(key))
         finally:
+            for waiter in _waiting(asked):
+                waiter.cancel()  # the read was stopped
+            self._note_time(asked, began)
             self._end(kind, queue)
-        for key, waiters in asked.items():
-            for waiter in waiters:
-                if waiter.done():  # it was cancelled
-                    continue
-                if error is None:
-                    waiter.set_result(found.get(key))
-                else:
-                    waiter.set_exception(error)
+
+    def _note_time(self, keys: Iterable[Key], began: float) -> None:
+        slow = asyncio.get_running_loop().time() - began > SLOW_SECONDS
+        for key in keys if slow or self._slow else ():
+            self._slow.pop(key, None)
+            if slow:
+                self._slow[key] = None
+        while len(self._slow) > MOST_SLOW:
+            self._slow.popitem(last=False)
+
+    def _stop_what_nobody_waits_for(self) -> None:
+        for task, asked in self._running.items():
+            if all(map(_all_done, asked.values())):
+                task.cancel()
 
 
 class _Queue(Generic[Key, Value]):
-    """Of one kind, as long as there is something to do: how many reads are under way, and who waits for the next."""
+    """Of one kind, as long as there is something to do: how many reads are under way, and who waits for the next.
 
-    __slots__ = ("patience", "reading", "waiting")
+    `since`: when the last of them began, by the clock of the loop.
+    """
+
+    __slots__ = ("patience", "reading", "since", "waiting")
 
     def __init__(self) -> None:
         self.reading = 1
+        self.since = 0.0
         self.waiting: dict[Key, list[asyncio.Future[Value | None]]] = {}
         self.patience: asyncio.TimerHandle | None = None
+
+
+def _all_done(waiters: Iterable[asyncio.Future[Value]]) -> bool:
+    return all(waiter.done() for waiter in waiters)
+
+
+def _waiting(asked: _Asked[Key, Value]) -> list[asyncio.Future[Value | None]]:
+    return [waiter for waiters in asked.values() for waiter in waiters if not waiter.done()]
 
 
 class _TogetherError(Exception):

@@ -1,6 +1,7 @@
 """Deadlines of all that is under way, kept by one timer. What becomes of what comes too late is for others."""
 
 import asyncio
+from contextvars import Context
 from types import TracebackType
 
 LOOK_EVERY = 0.025
@@ -20,23 +21,27 @@ class Deadlines:
 
     def add(self, deadline: "Deadline", loop: asyncio.AbstractEventLoop) -> None:
         """Look after it from now on."""
-        self._running[deadline] = None
         if self._loop is not loop:
+            self._running.clear()
             self._loop = loop
-            loop.call_later(LOOK_EVERY, self._look, loop)
+            self._look_later(loop)
+        self._running[deadline] = None
 
     def remove(self, deadline: "Deadline") -> None:
         """It has ended."""
         self._running.pop(deadline, None)
 
+    def _look_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.call_later(LOOK_EVERY, self._look, loop, context=Context())  # of no request
+
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._running:
+            self._loop = None
+            return
+        self._look_later(loop)
         now = loop.time()
         for deadline in list(self._running):
             deadline.look(now)
-        if self._running:
-            loop.call_later(LOOK_EVERY, self._look, loop)
-        else:
-            self._loop = None
 
 
 class Deadline:
@@ -62,9 +67,10 @@ class Deadline:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._deadlines.remove(self)
-        if self._expired and self._task is not None:
+        task, self._task = self._task, None
+        if self._expired and task is not None:
             # Who was cancelled by somebody else as well goes on being cancelled.
-            mine = self._task.uncancel() <= self._cancelling
+            mine = task.uncancel() <= self._cancelling
             if mine and kind is not None and issubclass(kind, asyncio.CancelledError):
                 raise TimeoutError from error
 

@@ -30,8 +30,9 @@ _OFFERS = (JSON, GRAPHQL_JSON)
 _CLIENT_LEFT = 499  # nobody reads it; the log does
 # Seconds. A body may take minutes, in which a key is revoked.
 _JUDGED_FOR = 1.0
-# An answer is for one caller and one Accept; a page that holds tokens is nobody's frame.
-_HEADERS = {"Cache-Control": "no-store", "Vary": "Accept"}
+# An answer is for one caller, one Accept, and one Origin, by which cookies count; a page that holds tokens is nobody's
+# frame.
+_HEADERS = {"Cache-Control": "no-store", "Vary": "Accept, Origin"}
 _PAGE_HEADERS = {**_HEADERS, "Content-Security-Policy": "frame-ancestors 'none'"}
 
 

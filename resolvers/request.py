@@ -66,11 +66,17 @@ def _of_small_body(body: bytes) -> GraphQLRequest:
         _KNOWN.move_to_end(body)
         return known
     request = _graphql_request(_json_object(body, "The body"))
-    if not request.variables:
+    if not request.variables and _is_plain(request.extensions):
         _KNOWN[body] = request
         if len(_KNOWN) > _MOST_KNOWN:
             _KNOWN.popitem(last=False)
     return request
+
+
+def _is_plain(extensions: Mapping[str, Any]) -> bool:
+    """Whether there is nothing in them but what is read here: anything else may be large, and is not ours to keep."""
+    persisted = extensions.get("persistedQuery") or {}
+    return extensions.keys() <= {"persistedQuery", "cost"} and persisted.keys() <= {"version", "sha256Hash"}
 
 
 def _from_query(query: bytes) -> dict[str, Any]:

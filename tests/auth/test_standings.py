@@ -3,17 +3,29 @@
 import asyncio
 from typing import Any
 
+import asyncpg
 import pytest
 from sqlalchemy import update
 
+import clock
+from db import migrate, queries
 from db.models import User
 from db.session import Database
+from db.url import dsn
 from tests.gql import Answer, Gql
 from tests.people import People, Person
 from tests.refusals import LONG_AGO
 from tests.resolvers.conftest import COMPILED
 from tests.scanning import told
 
+PEOPLE = (
+    """insert into users(id, username, email_verified, invite_validated, full_name_source, username_source, tier,
+        trial_ends_at, created_at, updated_at) select gen_random_uuid(), 'u' || n, false, true, 'provider',
+        'placeholder', 'free', now(), now(), now() from generate_series(1, 20000) n""",
+    """insert into identities(id, issuer, subject, user_id, email_verified, created_at)
+        select gen_random_uuid(), 'issuer', row_number() over () - 1, id, false, now() from users""",
+    "analyze",
+)
 ME = "{ me { id email portfolioCount usage { scansToday } } }"
 PAGE = "{ scans(first: 3) { totalCount edges { node { tool } } } }"
 
@@ -121,3 +133,22 @@ async def test_filters_of_others_are_not_mixed(people: list[Person], gql: Gql) -
     together = await asyncio.gather(*(gql(person, document, filter=given) for person, given in asked))
     assert [answer.data for answer in together] == alone
     assert len({str(data) for data in alone}) == len(people)
+
+
+async def test_the_plan_is_kept_however_many_ask(scratch_url: str) -> None:
+    """Where Postgres knows its tables it would rather plan anew for each list that is shorter than it expects."""
+    await migrate.migrate(scratch_url)
+    connection = await asyncpg.connect(dsn(scratch_url))
+    try:
+        for statement in PEOPLE:
+            await connection.execute(statement)
+        for needs in (frozenset[str](), frozenset({"usage"}), frozenset({"usage", "portfolio_count"})):
+            for most in (1, 6):
+                for _ in range(10):
+                    asked = [("issuer", str(number)) for number in range(most)]
+                    bound = queries.accounts.standings(asked, clock.now().date(), needs)
+                    assert len(await connection.fetch(bound.prepared.sql, *bound.arguments())) == most
+        kept = "select generic_plans, custom_plans from pg_prepared_statements where statement like $1"
+        assert [tuple(row) for row in await connection.fetch(kept, "%identity_deleted_at%")] == [(15, 5)] * 3
+    finally:
+        await connection.close()

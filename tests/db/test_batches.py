@@ -32,7 +32,7 @@ class Reading:
 
     @property
     def idle(self) -> bool:
-        return not self.batches._queues and not self.batches._tasks
+        return not self.batches._queues and not self.batches._running
 
 
 @pytest.fixture
@@ -185,3 +185,96 @@ async def test_cancelled_ones_are_not_read_and_leave_nothing_behind() -> None:
     reading.gates[2].set_result(None)
     assert await last == "a of 3"
     assert reading.idle
+
+
+@pytest.mark.usefixtures("patient")
+async def test_what_nobody_waits_for_any_more_is_stopped() -> None:
+    reading = Reading()
+    first = reading.get("a")
+    await settle()
+    others = [reading.get(key) for key in "bc"]
+    await settle()
+    reading.gates[0].set_result(None)
+    await first
+    await settle()
+    others[0].cancel()
+    await settle()
+    assert not reading.gates[1].done()
+    others[1].cancel()
+    await settle()
+    assert reading.gates[1].cancelled()
+    assert reading.idle
+
+
+@pytest.mark.usefixtures("patient")
+async def test_closing_stops_what_is_read() -> None:
+    reading = Reading()
+    first = reading.get("a")
+    await settle()
+    other = reading.get("b")
+    await settle()
+    reading.gates[0].set_result(None)
+    await first
+    await settle()
+    await reading.batches.aclose()
+    assert reading.gates[1].cancelled()
+    with pytest.raises(asyncio.CancelledError):
+        await other
+    assert reading.idle
+
+
+async def test_patience_counts_from_the_beginning_of_what_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("db.batches.PATIENCE_SECONDS", 0.05)
+    reading = Reading()
+    first = reading.get("a")
+    await asyncio.sleep(0.06)
+    other = reading.get("b")
+    await asyncio.sleep(0.01)
+    assert reading.asked == [("k", ["a"]), ("k", ["b"])]
+    for gate in reading.gates:
+        gate.set_result(None)
+    await asyncio.gather(first, other)
+
+
+@pytest.mark.usefixtures("patient")
+async def test_who_takes_long_is_read_alone_until_that_is_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, slow = Reading(), 0.05
+    monkeypatch.setattr("db.batches.SLOW_SECONDS", slow)
+
+    async def both(*, lasting: float) -> None:
+        """`heavy` and `b`, while `a` is read, which ends first."""
+        reading.asked.clear()
+        reading.gates.clear()
+        tasks = [reading.get("a")]
+        await settle()
+        tasks += [reading.get("heavy"), reading.get("b")]
+        await settle()
+        gates = list(reading.gates)
+        gates[0].set_result(None)
+        await settle()
+        await asyncio.sleep(lasting)
+        for gate in reading.gates[1:]:
+            gate.set_result(None)
+        await asyncio.gather(*tasks)
+
+    await both(lasting=2 * slow)
+    assert reading.asked == [("k", ["a"]), ("k", ["heavy", "b"])]
+    await both(lasting=0)
+    # Which of the two it was, nobody knows: each is read alone once.
+    assert reading.asked == [("k", ["a"]), ("k", ["heavy"]), ("k", ["b"])]
+    await both(lasting=0)
+    assert reading.asked == [("k", ["a"]), ("k", ["heavy", "b"])]
+    assert not reading.batches._slow
+
+
+@pytest.mark.usefixtures("patient")
+async def test_few_of_the_slow_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("db.batches.SLOW_SECONDS", -1)
+    monkeypatch.setattr("db.batches.MOST_SLOW", 3)
+    reading = Reading()
+    for key in "abcdef":
+        task = reading.get(key)
+        await settle()
+        reading.gates[-1].set_result(None)
+        await task
+    assert list(reading.batches._slow) == ["d", "e", "f"]

@@ -81,7 +81,7 @@ async def test_the_answer_has_the_type_asked_for(client: httpx.AsyncClient, acce
     assert response.status_code == 200
     assert response.headers["Content-Type"] == f"{served}; charset=utf-8"
     assert response.headers["Cache-Control"] == "no-store"
-    assert response.headers["Vary"] == "Accept"
+    assert response.headers["Vary"] == "Accept, Origin"
     assert response.json() == {"data": {"hello": "hello world"}}
 
 

@@ -75,7 +75,10 @@ async def test_variables_nest_as_deep_as_json_is_read() -> None:
 
 
 async def test_a_document_without_variables_is_read_once_and_values_are_not_kept() -> None:
-    plain, given = b'{"query": "{ a }", "extensions": {"x": 1}}', b'{"query": "{ a }", "variables": {"secret": "s"}}'
+    plain, given = (
+        b'{"query": "{ a }", "extensions": {"cost": true}}',
+        b'{"query": "{ a }", "variables": {"secret": "s"}}',
+    )
     assert await of_body(bytearray(plain)) is await of_body(bytearray(plain))
     assert await of_body(bytearray(given)) is not await of_body(bytearray(given))
     assert (await of_body(bytearray(given))).variables == {"secret": "s"}
@@ -83,5 +86,8 @@ async def test_a_document_without_variables_is_read_once_and_values_are_not_kept
         await of_body(bytearray(b'{"query": "{ a%d }"}' % number))
     assert len(_KNOWN) == _MOST_KNOWN
     assert not [body for body in _KNOWN if b"secret" in body]
+    for extensions in (b'{"x": 1}', b'{"persistedQuery": {"version": 1, "sha256Hash": "a", "x": [{}]}}'):
+        unusual = b'{"query": "{ a }", "extensions": %b}' % extensions
+        assert await of_body(bytearray(unusual)) is not await of_body(bytearray(unusual))
     large = b'{"query": "{ a }", "operationName": "%b"}' % (b"a" * _SMALL)
     assert await of_body(bytearray(large)) is not await of_body(bytearray(large))
