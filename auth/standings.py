@@ -11,7 +11,7 @@ from db.queries.accounts import LAST_WRITE, Composed, Page
 from db.session import Database, Row
 
 _MOST_ACCOUNTS = 100
-_MOST_PAGES = 8
+_MOST_PAGES = 4
 """Read together: who waits for one waits for all of them."""
 
 _Identity = tuple[str, str]
