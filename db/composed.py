@@ -38,12 +38,12 @@ def _as_it_is(column: ColumnElement[Any]) -> ColumnElement[Any]:
     return column
 
 
+class _Moment(Text):
+    """A moment that is spelled already."""
+
+
 def _moment(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    return func.to_char(func.timezone(_UTC, column), _MOMENT, type_=Text())
-
-
-def _day(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    return func.to_char(column, _DAY, type_=Text())
+    return func.to_char(func.timezone(_UTC, column), _MOMENT, type_=_Moment())
 
 
 def _text(column: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -64,6 +64,9 @@ SPELLED: Mapping[tuple[str, type[TypeEngine[Any]]], Spelled] = {
 }
 """How a column of this type is written for a scalar of the API. What is not here is not composed."""
 
+COSTLY = [("DateTime", DateTime)]
+"""Those of them that are written once for each row, however often they are asked for: a cursor has one as well."""
+
 
 def global_id(row: Any, type_name: str) -> ColumnElement[str]:
     """Of the row with the column `id`, as `schema.ids` has it."""
@@ -73,26 +76,34 @@ def global_id(row: Any, type_name: str) -> ColumnElement[str]:
 
 def cursor(tag: str, columns: Sequence[ColumnElement[Any]]) -> ColumnElement[str] | None:
     """The JSON of the tag and these columns, encoded; None where a column is of a type that is not written here."""
-    parts = [_in_cursor(column) for column in columns]
-    text: ColumnElement[str] = literal(f'["{tag}"', Text)
-    for part in parts:
+    text: ColumnElement[str] | None = None
+    before = f'["{tag}",'
+    for column in columns:
+        part = _in_cursor(column)
         if part is None:
             return None
-        text = text + literal_column("','") + part
-    return _base64url(text + literal_column("']'"))
+        spelled, quote = part
+        constant = f"{before}{quote}"
+        # What stands between two columns is one constant: to join texts costs more than what is in them.
+        text = literal(constant, Text) + spelled if text is None else text + literal_column(f"'{constant}'") + spelled
+        before = f"{quote},"
+    assert text is not None  # an order has columns
+    return _base64url(text + literal_column(f"'{before[:-1]}]'"))
 
 
-def _in_cursor(column: ColumnElement[Any]) -> ColumnElement[str] | None:
-    quote: ColumnElement[str] = literal_column("'\"'")
+def _in_cursor(column: ColumnElement[Any]) -> tuple[ColumnElement[str], str] | None:
+    """The text of the column, and the quote that is to be around it."""
     match column.type:
         case BigInteger() | Integer():
-            return cast(column, Text)
+            return cast(column, Text), ""
+        case _Moment():
+            return column, '"'
         case DateTime():
-            return quote + _moment(column) + quote
+            return _moment(column), '"'
         case Date():
-            return quote + _day(column) + quote
+            return func.to_char(column, _DAY, type_=Text()), '"'
         case Uuid():
-            return quote + cast(column, Text) + quote
+            return cast(column, Text), '"'
     return None
 
 

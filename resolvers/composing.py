@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from db.composed import SPELLED
+from db.composed import COSTLY, SPELLED
 from db.session import Read
 from db.statements import PreparedText
 from engine.sql import Ahead, Composer, Fetch
@@ -22,4 +22,4 @@ def _prepare(make: Callable[[], Read]) -> Fetch:
     return fetch
 
 
-composer = Composer(schema, SPELLED, _prepare)
+composer = Composer(schema, SPELLED, _prepare, COSTLY)

@@ -15,7 +15,7 @@ from engine.plans.running import Run
 from engine.plans.selections import Complete, Composed, Operation, Slot
 from engine.sql.declarations import Listing, Page
 from engine.sql.selecting import Connection, NotComposable, Reading, is_page
-from engine.sql.statements import Ahead, Composing, Scalars, Statement
+from engine.sql.statements import Ahead, Composing, Costly, Scalars, Statement
 
 MAX_SHAPES = 16
 """Statements that one field keeps: what varies is whether there are cursors, and which filters and orders."""
@@ -35,6 +35,7 @@ class _Ways(NamedTuple):
     """How scalars are written, which names columns may have, and how a statement is prepared."""
 
     scalars: Scalars
+    costly: Costly
     names: frozenset[str]
     prepare: Prepare
 
@@ -42,9 +43,9 @@ class _Ways(NamedTuple):
 class Composer:
     """For one schema: how its scalars are written in SQL, and how statements are prepared and run."""
 
-    def __init__(self, schema: Schema, scalars: Scalars, prepare: Prepare) -> None:
+    def __init__(self, schema: Schema, scalars: Scalars, prepare: Prepare, costly: Costly = ()) -> None:
         self._schema = schema
-        self._ways = _Ways(scalars, _names(schema), prepare)
+        self._ways = _Ways(scalars, costly, _names(schema), prepare)
 
     def compose(self, slot: Slot, operation: Operation, grow: Callable[[int], None]) -> Composed | None:
         """What answers pages in this slot by a statement; None for no pages, or what no statement can read of them.
@@ -127,7 +128,7 @@ class _Statements:
         page, ways = self._page, self._ways
 
         def composing() -> Composing:
-            return Composing(ways.scalars, listings, ways.names)
+            return Composing(ways.scalars, ways.costly, listings, ways.names)
 
         tried = composing()
         try:

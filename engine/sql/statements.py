@@ -19,6 +19,8 @@ from engine.sql.selecting import Column, Computed, Connection, Edges, NotComposa
 Spelled = Callable[[ColumnElement[Any]], ColumnElement[Any]]
 Scalars = Mapping[tuple[str, type[TypeEngine[Any]]], Spelled]
 """How a column of an SQL type is written for a scalar; what is not in it is not composed."""
+Costly = Sequence[tuple[str, type[TypeEngine[Any]]]]
+"""Those of them that are written once for each row. Cursors get the columns so written."""
 
 _NOTHING = literal_column("'[]'::json", JSON())
 _TRUE: ColumnElement[bool] = literal_column("true")
@@ -48,6 +50,7 @@ class Composing:
     """
 
     scalars: Scalars
+    costly: Costly
     listings: Sequence[Listing]
     names: frozenset[str]
     keys: dict[str, str] = field(default_factory=dict)
@@ -94,7 +97,14 @@ class Composing:
             return _Rows(listing, chosen, there, numbered=False)
         place = func.row_number().over().label(_PLACE)
         last = func.least(func.count().over(), _size(number)).label(_LAST)
-        return _Rows(listing, chosen, select(*there.c, place, last).subquery(f"n{number}"), numbered=True)
+        # What is not asked for of these, Postgres leaves out.
+        spelled = [
+            self.scalars[scalar, kind](column).label(_spelled(column.key, scalar))
+            for column in there.c
+            for scalar, kind in self.costly
+            if type(column.type) is kind
+        ]
+        return _Rows(listing, chosen, select(*there.c, *spelled, place, last).subquery(f"n{number}"), numbered=True)
 
     def _count(self, page: Connection, parent: ColumnElement[Any], around: Any) -> ColumnElement[Any]:
         count = self.listings[page.number].count(parent, f"p{page.number}_")
@@ -106,10 +116,10 @@ class Composing:
             if isinstance(wanted, Typename):
                 parts[key] = self._text(wanted.name)
             elif wanted is None:
-                parts[key] = self._cursor(rows.listing, rows.there.c)
+                parts[key] = self._cursor(rows.listing, _Columns(rows.there.c, self.costly))
             else:
                 parts[key] = self._object(wanted, rows)
-        edge = self._json(parts)
+        edge = self._row(parts, rows)
         if not rows.numbered:
             # In the order of the subquery, as Postgres' documentation of aggregates has it.
             return func.coalesce(func.json_agg(edge), _NOTHING, type_=JSON())
@@ -156,11 +166,13 @@ class Composing:
         return found
 
     def _object(self, wanted: Object, rows: _Rows) -> ColumnElement[Any]:
-        """A row, which Postgres writes a fifth sooner than an object whose keys it has to look at each time.
+        return self._row({key: self._part(part, rows) for key, part in wanted.fields.items()}, rows)
+
+    def _row(self, parts: Mapping[str, ColumnElement[Any]], rows: _Rows) -> ColumnElement[Any]:
+        """An object as a row, which Postgres writes a fifth sooner than one whose keys it has to look at each time.
 
         Its columns can only have names of the schema's; an alias of the client's may have to be a parameter.
         """
-        parts = {key: self._part(part, rows) for key, part in wanted.fields.items()}
         if not self.names.issuperset(parts):
             return self._json(parts)
         self.objects += 1
@@ -195,7 +207,8 @@ class Composing:
         spelled = self.scalars.get((part.scalar, type(declared.type)))
         if spelled is None:
             raise NotComposable
-        return spelled(column)
+        already = rows.there.c.get(_spelled(part.name, part.scalar))
+        return spelled(column) if already is None else already
 
     def _json(self, parts: Mapping[str, ColumnElement[Any]]) -> ColumnElement[Any]:
         arguments: list[ColumnElement[Any]] = []
@@ -213,6 +226,23 @@ class Composing:
 def _size(number: int) -> ColumnElement[int]:
     """How many rows the page with this number has at most."""
     return bindparam(f"p{number}_page", type_=Integer(), required=True)
+
+
+def _spelled(name: str, scalar: str) -> str:
+    """The name of a column written for a scalar: with a blank, as no column has."""
+    return f"{name} {scalar}"
+
+
+class _Columns:
+    """The columns of a row, those that are costly as they are written already."""
+
+    def __init__(self, columns: Any, costly: Costly) -> None:
+        self._columns, self._costly = columns, costly
+
+    def __getitem__(self, name: str) -> ColumnElement[Any]:
+        written = (self._columns.get(_spelled(name, scalar)) for scalar, _kind in self._costly)
+        found: ColumnElement[Any] | None = next((one for one in written if one is not None), None)
+        return self._columns[name] if found is None else found
 
 
 class _Picked(SimpleNamespace):

@@ -276,3 +276,15 @@ async def test_nothing_of_the_client_is_in_the_statement(gql: Gql, owner: Person
     assert len(statements) > 3
     assert not [word for word in words for sql in statements if word in sql]
     assert (await settled(gql, owner, document, text="' or true --")).data == answer.data
+
+
+async def test_a_moment_is_written_once_for_its_field_and_the_cursor(
+    gql: Gql, plain: Gql, owner: Person, statements: list[str]
+) -> None:
+    document = "{ scans(first: 2) { edges { cursor node { createdAt again: createdAt } } pageInfo { hasNextPage } } }"
+    for _ in range(2):
+        await gql(owner, document)
+    statements.clear()
+    answer = await gql(owner, document)
+    assert not COMPILED or [one.count("to_char(timezone('UTC', r0.created_at)") for one in statements] == [1]
+    assert answer.body == (await plain(owner, document)).body
