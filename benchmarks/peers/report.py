@@ -197,7 +197,8 @@ def _method(results: Results) -> Iterator[str]:
     plan = results.plan
     yield from ("## How it was measured", "")
     yield "All contestants answer from one Postgres, each in one process with ten connections; Gatehouse has ten for"
-    yield "reads and up to ten for transactions. Before anything is timed"
+    yield "reads and up to ten for transactions, and reads the accounts of those who ask at once together"
+    yield "(docs/decisions/0011-who-asks-at-once-is-read-at-once.md). Before anything is timed"
     yield "they are asked all operations as several users and must give the same data: exactly the same to the byte of"
     yield "each value, but that moments and exact numbers may be spelled otherwise, and that PostGraphile has ids and"
     yield "cursors of its own. What `createScan` wrote is compared row by row, its payment included."
