@@ -26,6 +26,9 @@ from tests.conftest import WEBHOOK_SECRET
 from tests.refusals import stored
 
 ROOT = Path(__file__).resolve().parents[1]
+SUMS = "every counter is the sum of its ledger rows"
+AS_ASKED = "nothing failed, and the database let no attack through"
+NOTHING_LOST = "what was answered as granted or returned is in the ledger"
 SCHEMAS = f"select count(*) from pg_namespace where starts_with(nspname, '{PREFIX}')"
 
 # In the place of the counter's one statement: look, then write. Every ORM does it so.
@@ -95,18 +98,19 @@ async def test_quotas_hold_and_nothing_is_left(
 @pytest.mark.parametrize(
     ("sabotage", "found"),
     [
-        ((LOOK_THEN_WRITE,), "every counter is the sum of its ledger rows"),
-        (("drop trigger only_grows on ledger",), "nothing failed, and the database let no attack through"),
+        ((LOOK_THEN_WRITE,), (SUMS,)),
+        # A worker may be killed after its attack went through, and before it has said so: then what it did is found.
+        (("drop trigger only_grows on ledger",), (AS_ASKED, SUMS, NOTHING_LOST)),
     ],
     ids=["a race", "no guard"],
 )
 async def test_what_does_not_hold_is_found(
-    sabotage: tuple[str, ...], found: str, database_url: str, connection: asyncpg.Connection
+    sabotage: tuple[str, ...], found: tuple[str, ...], database_url: str, connection: asyncpg.Connection
 ) -> None:
     orders = Orders(database_url, None, processes=2, seed=23, seconds=30, rounds=None, sabotage=sabotage)
     verdict = await attack(orders, lambda _done: None)
     assert not verdict.holds
-    assert verdict.wrong[found] > 0
+    assert any(verdict.wrong[one] for one in found), verdict
     assert await connection.fetchval(SCHEMAS) == 0
 
 

@@ -183,6 +183,7 @@ async def test_what_was_read_ahead_is_told_to_nobody_who_may_not(
     assert answer.body == (await plain(person, document)).body
 
 
+@pytest.mark.skipif(not COMPILED, reason="only plans make statements")
 async def test_strangers_have_no_statement_made(gql: Gql, owner: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each takes milliseconds to make and stays; what it takes counts as the document's."""
     made: list[Any] = []
