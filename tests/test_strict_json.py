@@ -111,7 +111,7 @@ def test_structure_has_a_bound_but_strings_and_blanks_do_not_count() -> None:
     "raw", [b'"' * 20_000_000, b'["' + b"\\" * 20_000_001 + b'"]', b"[" * 20_000_000, b"\xff" * 10**7]
 )
 def test_large_nonsense_is_refused_quickly(raw: bytes) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(NotStrict):
         read(raw, max_structure=1_000_000)
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 5  # by the square of the length it would be hours

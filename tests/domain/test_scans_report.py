@@ -168,8 +168,8 @@ def test_faults_have_a_bound() -> None:
 def test_large_reports_are_read_quickly() -> None:
     [bandit] = json.loads(real("bandit.sarif"))["runs"]
     text = json.dumps(sarif(*bandit["results"] * 600, rules=bandit["tool"]["driver"]["rules"]))
-    began = time.perf_counter()
+    began = time.process_time()
     [scan] = scans(text)
-    # Seen at 0.13 s on one core; the machine of a test has others to serve.
-    assert time.perf_counter() - began < 1.5
+    # Seen at 0.13 s; by the square of the findings it would be minutes.
+    assert time.process_time() - began < 3
     assert len(scan.findings) == 5_400

@@ -205,7 +205,7 @@ async def test_chained_fragments_are_judged_at_once(body: str, extra: str) -> No
     text += " fragment F18 on Person { x: name }"
     began = time.process_time()
     refused = await answer(text)
-    assert time.process_time() - began < 0.5
+    assert time.process_time() - began < 2
     assert isinstance(refused, Refused)
     told = refused.errors[0].extensions
     assert told is not None

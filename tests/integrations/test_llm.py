@@ -194,10 +194,10 @@ async def test_answers_are_read(model: Llm, fake: FakeLlm, document: Any, expect
 
 async def test_a_body_of_many_small_objects_holds_up_nobody(model: Llm, fake: FakeLlm) -> None:
     fake.script.append(answer(200, b'{"choices": [' + b"{}," * 300_000 + b"{}]}"))
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(UpstreamFailed):
         await model.answer(HELLO)
-    assert time.perf_counter() - began < 3  # built into the library's objects it would be ten times that
+    assert time.process_time() - began < 5  # built into the library's objects it would be ten times that
 
 
 async def test_a_long_answer_is_cut(model: Llm, fake: FakeLlm) -> None:
