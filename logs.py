@@ -20,7 +20,6 @@ _SECRET_SHAPES = re.compile(
     r"|(?<![A-Za-z])(?:iq|sk_test|sk_live|whsec|sb_secret)_[\w+/=-]+"
     r"|(?<=://)[^/\s@]*@"  # the user and password of a URL
 )
-_STAMP = structlog.processors.TimeStamper(fmt="iso", utc=True)
 
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
@@ -66,7 +65,7 @@ def configure(level: str, *, readable: bool | None = None) -> None:
     marks: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        _STAMP,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     # What is added after it was looked through is ours.
     shared: list[structlog.typing.Processor] = [
@@ -97,24 +96,12 @@ def configure(level: str, *, readable: bool | None = None) -> None:
     for chatty in ("alembic", "httpx", "httpx2"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     structlog.configure(
-        processors=[*shared, renderer] if readable else [_as_line],
+        processors=[*shared, renderer],
         # Not by way of the standard library, whose record and formatter cost more than all else of a line.
         logger_factory=_Lines,
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         cache_logger_on_first_use=True,
     )
-
-
-def _as_line(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
-    """All that is done to an event of ours that becomes a line of JSON, in one step: each request has such a line."""
-    event = _with_request_id(logger, method, event)
-    if "exc_info" in event:
-        event = structlog.processors.format_exc_info(logger, method, event)
-    # What is added after it was looked through is ours.
-    event = redact(logger, method, event)
-    event = structlog.stdlib.add_log_level(logger, method, event)
-    event["logger"] = logger.name
-    return _json(_STAMP(logger, method, event), default=repr)
 
 
 class _Lines:

@@ -30,7 +30,6 @@ class Resolving:
     def __init__(self, schema: Schema) -> None:
         self._converter = schema.schema_converter
         self._info_class = schema.config.info_class
-        self._guarded: dict[int, Guarded | None] = {}
         # Others wrap resolvers in a way of their own.
         self._as_known = type(schema.schema_converter) is GraphQLCoreConverter and not schema.exception_handlers
 
@@ -53,11 +52,7 @@ class Resolving:
     def _guard(self, definition: GraphQLField) -> Guarded | None:
         """What resolves a field of which permissions are the only extension."""
         declared = self._by_strawberry(definition)
-        if declared is None:
-            return None
-        if id(declared) not in self._guarded:  # they live as long as the schema
-            self._guarded[id(declared)] = guarded(declared, self._converter)
-        return self._guarded[id(declared)]
+        return None if declared is None else guarded(declared, self._converter)
 
     def _by_strawberry(self, definition: GraphQLField) -> StrawberryField | None:
         declared = definition.extensions.get("strawberry-definition")
@@ -109,8 +104,7 @@ def _is_plain(declared: StrawberryField) -> bool:
 
 
 def _wrapped(field: Field, operation: Operation, guard: Guarded | None) -> Getter:
-    """The resolver of the schema with its field extensions and conversion of arguments; or as it is where only
-    permissions are around it."""
+    """The resolver with its field extensions and conversion of arguments: by the schema, or by `guard`."""
     number = field.slot.number
     names = {
         "ResolveInfo": ResolveInfo,

@@ -35,6 +35,15 @@ class Reading:
         return not self.batches._queues and not self.batches._running
 
 
+async def meanwhile(reading: Reading, *keys: str) -> "tuple[asyncio.Task[str | None], list[asyncio.Task[str | None]]]":
+    """`a`, which is being read, and who waits for that to end."""
+    first = reading.get("a")
+    await settle()
+    waiting = [reading.get(key) for key in keys]
+    await settle()
+    return first, waiting
+
+
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("db.batches.PATIENCE_SECONDS", 60)
@@ -59,11 +68,8 @@ async def test_alone_it_is_read_at_once_and_by_itself() -> None:
 @pytest.mark.usefixtures("patient")
 async def test_who_comes_meanwhile_is_read_together_and_afterwards() -> None:
     reading = Reading()
-    first = reading.get("a")
-    await settle()
     # The first one's answer may be older than what whoever asks now has written.
-    others = [reading.get(key) for key in ("a", "b", "b", "nobody")]
-    await settle()
+    first, others = await meanwhile(reading, "a", "b", "b", "nobody")
     assert reading.asked == [("k", ["a"])]
     reading.gates[0].set_result(None)
     assert await first == "a of 1"
@@ -78,10 +84,7 @@ async def test_who_comes_meanwhile_is_read_together_and_afterwards() -> None:
 @pytest.mark.usefixtures("patient")
 async def test_not_more_than_the_most_in_one_statement() -> None:
     reading = Reading()
-    first = reading.get("a")
-    await settle()
-    others = [reading.get(key) for key in "bcdef"]
-    await settle()
+    first, others = await meanwhile(reading, *"bcdef")
     reading.gates[0].set_result(None)
     await settle()
     assert reading.asked[1:] == [("k", ["b", "c", "d"]), ("k", ["e", "f"])]
@@ -123,10 +126,7 @@ async def test_nobody_waits_long_for_one_that_hangs() -> None:
 @pytest.mark.usefixtures("patient")
 async def test_ones_fault_is_only_its_own() -> None:
     reading = Reading()
-    first = reading.get("a")
-    await settle()
-    others = [reading.get("b"), reading.get("poison")]
-    await settle()
+    first, others = await meanwhile(reading, "b", "poison")
     reading.gates[0].set_result(None)
     await settle()
     reading.gates[1].set_result(None)
@@ -144,10 +144,7 @@ async def test_ones_fault_is_only_its_own() -> None:
 @pytest.mark.usefixtures("patient")
 async def test_where_nothing_can_be_read_nobody_tries_again() -> None:
     reading = Reading()
-    first = reading.get("a")
-    await settle()
-    others = [reading.get("b"), reading.get("c")]
-    await settle()
+    first, others = await meanwhile(reading, "b", "c")
     reading.gates[0].set_result(None)
     await settle()
     reading.gates[1].set_exception(errors.ServiceUnavailable("out of reach"))
@@ -190,10 +187,7 @@ async def test_cancelled_ones_are_not_read_and_leave_nothing_behind() -> None:
 @pytest.mark.usefixtures("patient")
 async def test_what_nobody_waits_for_any_more_is_stopped() -> None:
     reading = Reading()
-    first = reading.get("a")
-    await settle()
-    others = [reading.get(key) for key in "bc"]
-    await settle()
+    first, others = await meanwhile(reading, *"bc")
     reading.gates[0].set_result(None)
     await first
     await settle()
