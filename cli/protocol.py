@@ -5,10 +5,12 @@ uvicorn on httptools collects a request head of any size and waits for it for ev
 
 import asyncio
 import uuid
-from typing import ClassVar, cast
+from typing import ClassVar, NoReturn, cast
 
 import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from cli.transport import Joining
 
 _log = structlog.get_logger("gatehouse.http")
 
@@ -39,6 +41,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
+        self.transport = Joining(transport, self.loop)
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -63,12 +66,17 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head, self._parsed, self._fields = True, 0, 0
 
     def on_url(self, url: bytes) -> None:
-        self._count(len(url))
+        self._parsed += len(url)
+        if self._parsed > self.head_bytes:
+            self._refuse_head()
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        # Each of a request comes by here: what a call costs is what it would do.
         self._fields += 1
-        self._count(len(name) + len(value) + 4)
+        self._parsed += len(name) + len(value) + 4
+        if self._parsed > self.head_bytes or self._fields > self.head_fields:
+            self._refuse_head()
         if self._in_head:
             super().on_header(name, value)
 
@@ -99,11 +107,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.write(STATUS_LINE[status] + lines + b"\r\n" + text)
         self.transport.close()
 
-    def _count(self, size: int) -> None:
-        self._parsed += size
-        if self._parsed > self.head_bytes or self._fields > self.head_fields:
-            self._too_large = True
-            raise _HeadTooLargeError
+    def _refuse_head(self) -> NoReturn:
+        self._too_large = True
+        raise _HeadTooLargeError
 
     def _answering(self) -> bool:
         cycle = cast("RequestResponseCycle | None", self.cycle)  # None until the first request, whatever uvicorn says
