@@ -14,7 +14,8 @@ _looked = -_LOOK_EVERY
 
 def now() -> datetime:
     """The present time, UTC and timezone-aware."""
-    return datetime.now(UTC) + _offset + _followed()
+    present = datetime.now(UTC)
+    return present + _offset + _followed() if _offset or _file is not None else present
 
 
 def move(by: timedelta) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 import orjson
 import structlog
 
+import clock
+
 _SECRET_NAMES = re.compile(r"authorization|cookie|secret|password|token|api[_-]?key|dsn|database_url", re.IGNORECASE)
 _SECRET_SHAPES = re.compile(
     # Possessive, and matching without what follows: text made to look almost like one costs no second look.
@@ -21,6 +23,9 @@ _SECRET_SHAPES = re.compile(
     r"|(?<=://)[^/\s@]*@"  # the user and password of a URL
 )
 
+_REQUESTS = "gatehouse.http"
+_short = False
+"""Whether the lines of requests are made without structlog: as JSON, and not left out by the level."""
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """Of the request that is answered here: each of its events has it."""
@@ -58,10 +63,34 @@ def _clean(value: Any) -> Any:
     return value
 
 
+def request(method: str, path: str, *, status: int, ms: float) -> None:
+    """The event `request`, of one that was answered.
+
+    Of this one there is a line for each request, which structlog's steps would make as dear as the account's look-up.
+    """
+    if not _short:
+        structlog.get_logger(_REQUESTS).info("request", method=method, path=path, status=status, ms=ms)
+        return
+    event = {
+        "method": method,
+        "path": _clean(path),
+        "status": status,
+        "ms": ms,
+        "event": "request",
+        "request_id": _clean(request_id.get()),
+        "level": "info",
+        "logger": _REQUESTS,
+        "timestamp": f"{clock.now().replace(tzinfo=None).isoformat()}Z",
+    }
+    _write(_json(event))
+
+
 def configure(level: str, *, readable: bool | None = None) -> None:
     """Send our events and the standard library's to stderr: readable on a terminal, JSON lines otherwise."""
+    global _short
     if readable is None:
         readable = sys.stderr.isatty()
+    _short = not readable and logging.getLevelNamesMapping()[level.upper()] <= logging.INFO
     marks: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -111,11 +140,18 @@ class _Lines:
         self.name = name
 
     def msg(self, line: str) -> None:
-        # A log that cannot be written must not end what is logged.
-        with contextlib.suppress(OSError, ValueError):
-            sys.stderr.write(f"{line}\n")
+        _write(line)
 
     debug = info = warning = error = critical = msg
+
+
+_WRITTEN_OR_NOT = contextlib.suppress(OSError, ValueError)
+"""A log that cannot be written must not end what is logged."""
+
+
+def _write(line: str) -> None:
+    with _WRITTEN_OR_NOT:
+        sys.stderr.write(line + "\n")
 
 
 def _json(event: Any, **options: Any) -> str:
