@@ -65,8 +65,10 @@ class Authenticator:
         match credential:
             case None:
                 return Caller(self, None)
-            case BearerToken():
-                return Caller(self, await self._verified(credential))
+            case BearerToken(candidates, from_cookie):
+                # Nearly all tokens were seen a moment ago, and need nobody to wait for anything.
+                known = None if from_cookie else self._verifier.recall(candidates[0])
+                return Caller(self, known or await self._verified(credential))
             case ApiKeySecret():
                 return Caller(self, await self._key(credential))
             case _:
@@ -116,6 +118,7 @@ class Caller:
         self._needs: frozenset[str] = frozenset()
         self._page: Page | None = None
         self._foreseen: Found | None = None
+        self._failure: Exception | None = None
         self._stale = False
         self._last_write: int | None = None
         self._user_id: UUID | None = None
@@ -173,6 +176,13 @@ class Caller:
         self._needs = needs
         self._page = None if self._authenticator.replicated else page
 
+    async def prepare(self) -> None:
+        """Look the account up now, for who asks later. An error of that is told to each of them."""
+        try:
+            await self._who()
+        except Exception as error:  # noqa: BLE001 - it is raised where somebody asks
+            self._failure = error
+
     async def foreseen(self, need: str | None = None) -> Found | None:
         """What was read with the standing, if `need` is in it; None where that has to be read by itself."""
         await self._who()
@@ -198,9 +208,11 @@ class Caller:
 
     def forget(self) -> None:
         """What a mutation has changed must be seen by the next one of the same document."""
-        self._found, self._foreseen, self._stale = None, None, True
+        self._found, self._foreseen, self._failure, self._stale = None, None, None, True
 
     async def _who(self) -> Actor | Standing:
+        if self._failure is not None:
+            raise self._failure
         if self._found is None:
             async with self._lock:
                 if self._found is None:

@@ -14,7 +14,7 @@ _SESSION_COOKIE = "__session"
 class Headers(Protocol):
     """As Starlette's: names without case, several values for one name."""
 
-    def getlist(self, key: str) -> list[str]: ...
+    def getlist(self, key: str, /) -> Sequence[str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def _is_own_origin(headers: Headers, allowed_origins: Sequence[str]) -> bool:
     """From a page of an allowed origin, or of this one. Neither header can be set by a page."""
     origins = headers.getlist("origin")
     allowed = len(origins) == 1 and origins[0] in allowed_origins
-    return allowed or headers.getlist("sec-fetch-site") == ["same-origin"]
+    return allowed or list(headers.getlist("sec-fetch-site")) == ["same-origin"]
 
 
 def _from_cookies(headers: Headers) -> BearerToken | None:

@@ -19,6 +19,7 @@ REMEMBERED_FOR = timedelta(minutes=5)
 longer than its set was fresh, plus this, plus one refresh; as soon as the source knows, nothing it signed does."""
 
 
+_AT_ONCE = timedelta()
 _LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
@@ -42,7 +43,7 @@ class _Examined:
     at: datetime
 
     def holds(self, now: datetime) -> bool:
-        return self.version == self.source.version and timedelta() <= now - self.at < REMEMBERED_FOR
+        return self.version == self.source.version and _AT_ONCE <= now - self.at < REMEMBERED_FOR
 
 
 class Verifier:
@@ -63,16 +64,21 @@ class Verifier:
         `InvalidCredential` where it does not hold, with words for the caller that repeat nothing of it;
         `ServiceUnavailable` where the issuer's keys never could be fetched, so nobody knows.
         """
-        require_bounded(token)
-        digest = (hashlib.sha256(token.encode(errors="surrogatepass")).digest(), from_cookie)
-        now = clock.now()
-        known = self._recall(digest, now)
+        known = self.recall(token, from_cookie=from_cookie)
         if known is not None:
-            rules.require_unexpired(known.expires_at, now)
             return known
         examined = await self._examine(read(token), from_cookie=from_cookie)
-        self._remember(digest, examined)
+        self._remember(_digest(token, from_cookie=from_cookie), examined)
         return examined.token
+
+    def recall(self, token: str, *, from_cookie: bool = False) -> VerifiedToken | None:
+        """What `verify` tells, where it is known from a moment ago; else None. Raises as that does."""
+        require_bounded(token)
+        now = clock.now()
+        known = self._recall(_digest(token, from_cookie=from_cookie), now)
+        if known is not None:
+            rules.require_unexpired(known.expires_at, now)
+        return known
 
     async def aclose(self) -> None:
         """End what the issuers' key sources still run in the background."""
@@ -125,6 +131,10 @@ class Verifier:
         self._remembered.move_to_end(digest)
         while len(self._remembered) > self._cache_size:
             self._remembered.popitem(last=False)
+
+
+def _digest(token: str, *, from_cookie: bool) -> tuple[bytes, bool]:
+    return hashlib.sha256(token.encode(errors="surrogatepass")).digest(), from_cookie
 
 
 async def _require_signature(issuer: Issuer, unverified: Unverified) -> tuple[KeySource, int]:

@@ -3,10 +3,12 @@
 from engine.answers import Answer, Executed, InputFault, Reason, Refused
 from engine.execution import Engine, GraphQLRequest
 from engine.limits import Cost, Limits
-from engine.plans import NEEDS
+from engine.plans import AT_ONCE, LATER, NEEDS
 from engine.strings import unstorable_strings
 
 __all__ = [
+    "AT_ONCE",
+    "LATER",
     "NEEDS",
     "Answer",
     "Cost",

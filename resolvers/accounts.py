@@ -5,6 +5,7 @@ import strawberry
 import domain
 from auth.permissions import IsAuthenticated, IsSession, has_scope
 from domain.refusal import Refused
+from engine import AT_ONCE
 from resolvers.mutation import Work, mutation
 from schema.accounts import (
     UpdateProfileInput,
@@ -13,6 +14,7 @@ from schema.accounts import (
     ValidateInviteInput,
     ValidateInvitePayload,
     own_user,
+    own_user_at_once,
 )
 from schema.context import Info
 
@@ -21,6 +23,7 @@ from schema.context import Info
 class AccountsQuery:
     @strawberry.field(
         permission_classes=[IsAuthenticated, has_scope("account:read")],
+        metadata={AT_ONCE: own_user_at_once},
         description="The caller's account. An invite is not needed; an API key needs the scope account:read.",
     )
     async def me(self, info: Info) -> User | None:

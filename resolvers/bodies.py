@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator, Hashable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Message, Receive, Send
 
 from errors import RateLimited, ServiceUnavailable
-from resolvers.deadlines import Deadlines
+from resolvers.deadlines import Deadline, Deadlines
+from resolvers.incoming import Incoming
+from resolvers.patience import Patience
 from resolvers.refusals import BodyTooLarge, BodyTooSlow
 from resolvers.turns import Turns
 
@@ -65,21 +67,24 @@ class Bodies:
         self._work = asyncio.Semaphore(self._bounds.worked_on)
         self._deadlines = Deadlines()
 
-    async def small(self, request: Request) -> bytearray | None:
+    async def small(self, request: Incoming, patience: Patience) -> bytearray | None:
         """The whole of a body that needs no turn; None, and nothing read, where its size is not told, or larger.
 
-        Raises `BodyTooSlow` and `ClientDisconnect`, and `BodyTooLarge` where it is not as long as was told.
+        Raises `ClientDisconnect`, and `BodyTooLarge` where it is not as long as was told; `patience` becomes
+        `BodyTooSlow`, and is without end where nothing is read.
         """
         size, most = _announced(request), self._bounds.unqueued
         if size is None or size > min(most, self._bounds.small, self._bounds.largest):
+            patience.without_end()
             return None
+        patience.for_body(self._bounds.silence, self._too_slow)
         body = bytearray()
-        if not await self._receive(request.receive, body, until=most) or len(body) > most:
+        if not await self._receive(request.receive, body, patience, until=most) or len(body) > most:
             raise _too_large(most, nobody=False)
         return body
 
     @asynccontextmanager
-    async def received(self, request: Request, sender: Hashable | None) -> AsyncIterator[bytearray]:
+    async def received(self, request: Incoming, sender: Hashable | None) -> AsyncIterator[bytearray]:
         """The whole body, which lasts until the block ends; clear it as soon as it is not needed any more.
 
         Raises `BodyTooLarge`, `BodyTooSlow`, `RateLimited` and `ServiceUnavailable`, and `ClientDisconnect`.
@@ -92,9 +97,9 @@ class Bodies:
             raise too_large
         async with AsyncExitStack() as held:
             # One of unknown size may turn out to be any.
-            whole = size is None and await self._receive(request.receive, body, until=first)
+            whole = size is None and await self._receive_in_time(request, body, until=first)
             place = None if whole else await self._admit(held, sender, limit if size is None else size)
-            whole = whole or await self._receive(request.receive, body, until=limit, place=place)
+            whole = whole or await self._receive_in_time(request, body, until=limit, place=place)
             if not whole or len(body) > limit:
                 raise too_large
             if place is not None:
@@ -108,34 +113,45 @@ class Bodies:
         except TimeoutError:
             raise _too_many() from None
 
-    async def _receive(self, receive: Receive, body: bytearray, *, until: int, place: "_Place | None" = None) -> bool:
+    async def _receive_in_time(
+        self, request: Incoming, body: bytearray, *, until: int, place: "_Place | None" = None
+    ) -> bool:
+        try:
+            with self._deadlines.within(self._bounds.silence) as deadline:
+                return await self._receive(request.receive, body, deadline, until=until, place=place)
+        except TimeoutError:
+            raise self._too_slow() from None
+
+    async def _receive(
+        self, receive: Receive, body: bytearray, deadline: Deadline, *, until: int, place: "_Place | None" = None
+    ) -> bool:
         """Add to the body what comes, and say whether that was all; with more than `until` bytes it may not be.
 
-        A sender may be silent for a while, and may fall behind the rate by as much, but not more.
+        A sender may be silent for a while, and may fall behind the rate by as much, but not more: `deadline` is moved.
         """
         bounds, now = self._bounds, asyncio.get_running_loop().time
         began, before = now(), len(body)
-        try:
-            async with self._deadlines.within(bounds.silence) as deadline:
-                while len(body) <= until:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise ClientDisconnect
-                    body += message.get("body", b"")
-                    if not message.get("more_body", False):
-                        return True
-                    due = began + (len(body) - before) / bounds.rate
-                    deadline.at = bounds.silence + min(now(), due)
-                    if place is not None and now() - began > bounds.quick:
-                        await place.give_way()
-        except TimeoutError:
-            raise BodyTooSlow(
-                f"The body came too slowly: nothing for {bounds.silence:g} seconds, or less than "
-                f"{bounds.rate / 1000:g} kB a second. Send it over a quicker line, or send less at once."
-            ) from None
+        while len(body) <= until:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            body += message.get("body", b"")
+            if not message.get("more_body", False):
+                return True
+            due = began + (len(body) - before) / bounds.rate
+            deadline.at = bounds.silence + min(now(), due)
+            if place is not None and now() - began > bounds.quick:
+                await place.give_way()
         return False
 
-    async def answer_early(self, response: Response, request: Request, send: Send) -> None:
+    def _too_slow(self) -> BodyTooSlow:
+        bounds = self._bounds
+        return BodyTooSlow(
+            f"The body came too slowly: nothing for {bounds.silence:g} seconds, or less than "
+            f"{bounds.rate / 1000:g} kB a second. Send it over a quicker line, or send less at once."
+        )
+
+    async def answer_early(self, response: Response, request: Incoming, send: Send) -> None:
         """Send the answer. What still comes of a body that was not read is taken in for a moment, and not looked at.
 
         To close a connection on which something comes resets it, and the answer may be lost (RFC 9112, section 9.6).
@@ -209,9 +225,9 @@ class _Place:
         self.held = places.slow
 
 
-def _announced(request: Request) -> int | None:
+def _announced(request: Incoming) -> int | None:
     """The size that the request says its body has; None where it does not."""
-    announced = request.headers.get("content-length", "")
+    announced = request.headers.get("content-length")
     # No number of a body is that long; to read one takes time that grows with its square.
     return int(announced[:20]) if announced.isdecimal() else None
 

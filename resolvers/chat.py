@@ -5,7 +5,6 @@ import strawberry
 import domain
 from auth.permissions import HasValidatedInvite, IsAuthenticated, IsSession, within_tier
 from db.session import after_commit
-from engine import sql
 from resolvers.mutation import Work, mutation
 from schema.chat import (
     Conversation,
@@ -18,14 +17,14 @@ from schema.chat import (
     conversations_page,
 )
 from schema.context import Info
-from schema.pagination import After, Before, Connection, First, Last, connect
+from schema.pagination import After, Before, Connection, First, Last, callers, connect
 
 
 @strawberry.type
 class ChatQuery:
     @strawberry.field(
         permission_classes=[IsAuthenticated, IsSession],
-        metadata={sql.CALLERS: conversations_page},
+        metadata=callers(Conversation, conversations_page),
         description="The caller's conversations, newest first.",
     )
     async def conversations(

@@ -1,6 +1,6 @@
 """How the engine asks Postgres for whole pages: with the scalars of this API, through the reader of the request."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from db.composed import COSTLY, SPELLED
@@ -14,10 +14,9 @@ from schema.context import Context
 def _prepare(make: Callable[[], Read]) -> Fetch:
     prepared = PreparedText(make)
 
-    async def fetch(context: Context, values: Mapping[str, Any], ahead: Ahead | None) -> str:
+    def fetch(context: Context, values: Mapping[str, Any], ahead: Ahead | None) -> str | Awaitable[str]:
         known = context.caller.page(ahead, values["parent"]) if ahead is not None else None
-        json: str = await context.read.value(prepared(**values)) if known is None else known
-        return json
+        return context.read.value(prepared(**values)) if known is None else known
 
     return fetch
 

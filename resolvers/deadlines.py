@@ -55,7 +55,7 @@ class Deadline:
         self._task: asyncio.Task[object] | None = None
         self._cancelling = 0
 
-    async def __aenter__(self) -> "Deadline":
+    def __enter__(self) -> "Deadline":
         task, loop = asyncio.current_task(), asyncio.get_running_loop()
         assert task is not None  # a coroutine runs in one
         self._task, self._cancelling = task, task.cancelling()
@@ -63,7 +63,7 @@ class Deadline:
         self._deadlines.add(self, loop)
         return self
 
-    async def __aexit__(
+    def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._deadlines.remove(self)

@@ -8,21 +8,22 @@ from typing import Any
 
 import orjson
 from graphql import OperationType
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
-from engine import Answer, Engine, Executed, GraphQLRequest, Reason, Refused
+from engine import Answer, Engine, Executed, Reason, Refused
 from errors import AppError, InvalidCredential
 from resolvers import rendering
 from resolvers.bodies import Bodies
 from resolvers.deadlines import Deadlines
+from resolvers.incoming import Incoming
 from resolvers.negotiation import GRAPHQL_JSON, HTML, JSON, MAX_HEADER, preferred
 from resolvers.patience import Patience
 from resolvers.refusals import BadRequest, MethodNotAllowed, NotAcceptable
 from resolvers.request import of_body, of_query, require_json
 
-MakeContext = Callable[[Request], Awaitable[object]]
+MakeContext = Callable[[Incoming], Awaitable[object]]
 
 _OPERATIONS = {"GET": (OperationType.QUERY,), "POST": (OperationType.QUERY, OperationType.MUTATION)}
 # JSON before the newer type: a caller who says nothing, or */*, may rely on the status 200 of old.
@@ -33,6 +34,13 @@ _JUDGED_FOR = 1.0
 # An answer is for one caller, one Accept, and one Origin, by which cookies count; a page that holds tokens is nobody's
 # frame.
 _HEADERS = {"Cache-Control": "no-store", "Vary": "Accept, Origin"}
+_HEADS = {
+    media_type: [
+        *((name.lower().encode(), value.encode()) for name, value in _HEADERS.items()),
+        (b"content-type", f"{media_type}; charset=utf-8".encode()),
+    ]
+    for media_type in _OFFERS
+}
 _PAGE_HEADERS = {**_HEADERS, "Content-Security-Policy": "frame-ancestors 'none'"}
 
 
@@ -64,35 +72,34 @@ class GraphQLEndpoint:
         self._deadlines = Deadlines()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        unread = True
-
-        async def receive_noting_the_end() -> Message:
-            nonlocal unread
-            message = await receive()
-            unread = unread and message.get("more_body", False)
-            return message
-
-        request = Request(scope, receive_noting_the_end)
-        response = await self._respond(request, _request_id(request))
-        if unread:
+        request = Incoming(scope, receive)
+        response = await self._respond(request)
+        if request.unread:
             await self._bodies.answer_early(response, request, send)
         else:
             await response(scope, receive, send)
 
-    async def _respond(self, request: Request, request_id: str) -> Response:
-        media_type = JSON
+    async def _respond(self, request: Incoming) -> Response:
+        media_type, is_get = JSON, request.method == "GET"
         try:
             media_type = self._media_type(request)
             if media_type == HTML:
                 return HTMLResponse(self._graphiql_html, headers=_PAGE_HEADERS)
-            answer = await (self._answer_query(request) if request.method == "GET" else self._answer_body(request))
-            return _response(answer, media_type, request_id, is_get=request.method == "GET")
+            if not is_get:
+                require_json(request.headers)
+            patience = Patience(self._deadlines, self._timeout, request.receive)
+            try:
+                with patience:
+                    answer = await (self._answer_query if is_get else self._answer_body)(request, patience)
+            finally:
+                await patience.unwatch()
+            return _response(answer, media_type, _request_id(request), is_get=is_get)
         except ClientDisconnect:
             return Response(status_code=_CLIENT_LEFT)
         except Exception as error:  # noqa: BLE001 - the edge: whatever it is becomes a GraphQL error
-            return _refusal(rendering.mask(error, request_id), media_type)
+            return _refusal(rendering.mask(error, _request_id(request)), media_type)
 
-    def _media_type(self, request: Request) -> str:
+    def _media_type(self, request: Incoming) -> str:
         if request.method not in _OPERATIONS:
             raise MethodNotAllowed("GraphQL is served by GET, for queries, and by POST.")
         offers: tuple[str, ...] = _OFFERS
@@ -105,46 +112,45 @@ class GraphQLEndpoint:
             raise NotAcceptable(f"Accept {GRAPHQL_JSON} or {JSON}, in at most {MAX_HEADER} characters.")
         return chosen
 
-    async def _answer_query(self, request: Request) -> Answer:
-        context = await self._context(request, may_watch=True)
-        return await self._execute(request, of_query(request.scope["query_string"]), context)
+    async def _answer_query(self, request: Incoming, patience: Patience) -> Answer:
+        patience.for_execution()
+        context = await self._make_context(request)
+        asked = of_query(request.scope["query_string"])
+        patience.for_execution(asked.operation_name)
+        return await self._engine.execute(asked, context, operations=_OPERATIONS["GET"])
 
-    async def _answer_body(self, request: Request) -> Answer:
-        require_json(request)
-        judged, context = asyncio.get_running_loop().time(), await self._context(request)
-        small = await self._bodies.small(request)
-        if small is not None:
-            return await self._answer_read(request, small, context, judged)
-        async with self._bodies.received(request, self._sender_of(context)) as body:
-            return await self._answer_read(request, body, context, judged)
+    async def _answer_body(self, request: Incoming, patience: Patience) -> Answer:
+        judged, context = asyncio.get_running_loop().time(), await self._make_context(request)
+        body = await self._bodies.small(request, patience)
+        if body is not None:
+            return await self._answer_read(request, body, context, judged, patience)
+        async with self._bodies.received(request, self._sender_of(context)) as received:
+            return await self._answer_read(request, received, context, judged, patience)
 
-    async def _answer_read(self, request: Request, body: bytearray, context: object, judged: float) -> Answer:
+    async def _answer_read(
+        self, request: Incoming, body: bytearray, context: object, judged: float, patience: Patience
+    ) -> Answer:
         if asyncio.get_running_loop().time() - judged > _JUDGED_FOR:
-            context = await self._context(request)
-        return await self._execute(request, await of_body(body), context)
-
-    async def _context(self, request: Request, *, may_watch: bool = False) -> object:
-        async with self._patience(request, may_watch=may_watch):
-            return await self._make_context(request)
-
-    async def _execute(self, request: Request, asked: GraphQLRequest, context: object) -> Answer:
-        async with self._patience(request, may_watch=True, operation=asked.operation_name or ""):
-            return await self._engine.execute(asked, context, operations=_OPERATIONS[request.method])
-
-    def _patience(self, request: Request, *, may_watch: bool, operation: str = "") -> Patience:
-        return Patience(self._deadlines, self._timeout, request.receive if may_watch else None, operation)
+            patience.for_sign_in()
+            context = await self._make_context(request)
+            patience.without_end()
+        asked = await of_body(body)
+        patience.for_execution(asked.operation_name)
+        return await self._engine.execute(asked, context, operations=_OPERATIONS["POST"])
 
 
 def _response(answer: Answer, media_type: str, request_id: str, *, is_get: bool) -> Response:
     if isinstance(answer, Executed):
+        if not answer.errors and answer.cost is None:
+            return _Json({"data": answer.data}, HTTPStatus.OK, media_type, {})
         rendered = rendering.render_executed(answer, request_id)
         body: dict[str, Any] = {"errors": rendered, "data": answer.data} if rendered else {"data": answer.data}
         if answer.cost is not None:
             body["extensions"] = {"cost": rendering.render_cost(answer.cost)}
         wait = rendering.retry_after(rendered)
-        return _json(body, HTTPStatus.OK, media_type, {"Retry-After": str(wait)} if wait is not None else {})
+        return _Json(body, HTTPStatus.OK, media_type, {"Retry-After": str(wait)} if wait is not None else {})
     status, headers = _status_of(answer, media_type, is_get=is_get)
-    return _json({"errors": rendering.render_refused(answer)}, status, media_type, headers)
+    return _Json({"errors": rendering.render_refused(answer)}, status, media_type, headers)
 
 
 def _status_of(refused: Refused, media_type: str, *, is_get: bool) -> tuple[int, Mapping[str, str]]:
@@ -165,14 +171,22 @@ def _refusal(error: AppError, media_type: str) -> Response:
     wait = rendering.retry_after(rendered)
     if wait is not None:
         headers["Retry-After"] = str(wait)
-    return _json({"errors": rendered}, error.status, media_type, headers)
+    return _Json({"errors": rendered}, error.status, media_type, headers)
 
 
-def _json(body: Mapping[str, Any], status: int, media_type: str, headers: Mapping[str, str]) -> Response:
-    return Response(orjson.dumps(body), status, {**_HEADERS, **headers, "Content-Type": f"{media_type}; charset=utf-8"})
+class _Json(Response):
+    """An answer as JSON. Its head is put together here: Starlette's way there is for all that a head may hold."""
+
+    def __init__(self, content: Mapping[str, Any], status: int, media_type: str, headers: Mapping[str, str]) -> None:
+        self.status_code = status
+        self.background = None
+        self.body = orjson.dumps(content)
+        self.raw_headers = [*_HEADS[media_type], (b"content-length", b"%d" % len(self.body))]
+        if headers:
+            self.raw_headers += [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
 
-def _request_id(request: Request) -> str:
+def _request_id(request: Incoming) -> str:
     """The id the log has, given by the middleware; one of our own where there is none."""
     known = request.scope.get("state", {}).get("request_id")
     return str(known) if known else uuid.uuid4().hex

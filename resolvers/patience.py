@@ -1,6 +1,8 @@
 """How long an answer is worked on: until its time is over, or its caller has left. Not how a body is waited for."""
 
 import asyncio
+import math
+from collections.abc import Callable
 from types import TracebackType
 
 import structlog
@@ -17,41 +19,68 @@ UNWATCHED_SECONDS = 0.05
 
 
 class Patience(Deadline):
-    """Cancels the block after `seconds`, which becomes `ServiceUnavailable`, or when the caller has left.
+    """Cancels the block when it takes too long for what it is at, or when the caller has left.
 
-    That is told by `receive`, of which watching takes what is left of a body, and becomes `ClientDisconnect`. Without
-    it nobody watches. `operation` is for the log.
+    The first becomes the error of what it is at, the second `ClientDisconnect`. At the end, `unwatch`.
     """
 
-    def __init__(self, deadlines: Deadlines, seconds: float, receive: Receive | None, operation: str) -> None:
+    def __init__(self, deadlines: Deadlines, seconds: float, receive: Receive) -> None:
+        """`seconds` are for the sign-in, with which it begins, and again for the execution."""
         super().__init__(deadlines, seconds)
         self._receive = receive
-        self._operation = operation
+        self._watched_from = math.inf
         self._watch: asyncio.Task[None] | None = None
         self._left = False
+        self._operation: str | None = None
+        self._too_slow: Callable[[], Exception] | None = None
 
-    async def __aexit__(
+    def for_sign_in(self) -> None:
+        """It is at finding out who asks, from now on; then it becomes `ServiceUnavailable`."""
+        self.at, self._too_slow = asyncio.get_running_loop().time() + self._seconds, None
+
+    def for_body(self, seconds: float, too_slow: Callable[[], Exception]) -> None:
+        """It is at reading the body, for which it may be moved further; `too_slow` makes the error."""
+        self.at, self._too_slow = asyncio.get_running_loop().time() + seconds, too_slow
+
+    def without_end(self) -> None:
+        """It is at what has bounds of its own."""
+        self.at = math.inf
+
+    def for_execution(self, operation: str | None = None) -> None:
+        """It is at answering, until the caller leaves; then it becomes `ServiceUnavailable`. The name is for the log.
+
+        Whether the caller leaves is told by `receive`, of which watching takes what is left of a body.
+        """
+        now = asyncio.get_running_loop().time()
+        self.at, self._too_slow, self._operation = now + self._seconds, None, operation
+        self._watched_from = now + UNWATCHED_SECONDS
+
+    def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            await super().__aexit__(kind, error, trace)
+            super().__exit__(kind, error, trace)
         except TimeoutError:
             if self._left:
                 raise ClientDisconnect from None
-            _log.warning("execution.timed_out", operation=self._operation[:100], seconds=self._seconds)
+            if self._too_slow is not None:
+                raise self._too_slow() from None
+            _log.warning("execution.timed_out", operation=(self._operation or "")[:100], seconds=self._seconds)
             raise ServiceUnavailable(f"The answer took longer than {self._seconds:g} seconds.") from None
-        finally:
-            if self._watch is not None:
-                self._watch.cancel()
-                await asyncio.gather(self._watch, return_exceptions=True)
+
+    async def unwatch(self) -> None:
+        """Have nobody ask for what is left of the body any more."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
 
     def look(self, now: float) -> None:
         super().look(now)
-        if self._receive is not None and self._watch is None and now >= self.at - self._seconds + UNWATCHED_SECONDS:
-            self._watch = asyncio.get_running_loop().create_task(self._expire_on_disconnect(self._receive))
+        if self._watch is None and now >= self._watched_from:
+            self._watch = asyncio.get_running_loop().create_task(self._expire_on_disconnect())
 
-    async def _expire_on_disconnect(self, receive: Receive) -> None:
-        while (await receive())["type"] != "http.disconnect":
+    async def _expire_on_disconnect(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
             pass
         self._left = True
         self.expire()

@@ -10,12 +10,11 @@ from auth.permissions import HasValidatedInvite, IsAuthenticated, IsSession, has
 from domain import portfolios_csv
 from domain.actor import Actor
 from domain.portfolios_csv import Parsed
-from engine import sql
 from errors import Faults
 from resolvers import reading
 from resolvers.mutation import Work, mutation
 from schema.context import Info
-from schema.pagination import After, Before, Connection, First, Last, connect
+from schema.pagination import After, Before, Connection, First, Last, callers, connect
 from schema.portfolios import (
     CreatePortfolioInput,
     CreatePortfolioPayload,
@@ -35,7 +34,7 @@ from schema.portfolios import (
 class PortfoliosQuery:
     @strawberry.field(
         permission_classes=[IsAuthenticated, has_scope("account:read")],
-        metadata={sql.CALLERS: portfolios_page},
+        metadata=callers(Portfolio, portfolios_page),
         description="The caller's portfolios, the oldest first.",
     )
     async def portfolios(

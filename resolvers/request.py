@@ -9,11 +9,11 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
-from starlette.requests import Request
 
 import strict_json
 from engine import GraphQLRequest, unstorable_strings
 from errors import Faults, collect_faults
+from resolvers.incoming import Fields
 from resolvers.negotiation import is_json
 from resolvers.refusals import BadRequest, BodyTooLarge, UnsupportedMediaType
 
@@ -31,11 +31,11 @@ _MAX_DEPTH = 1_024  # what orjson reads; variables that are too deep are the eng
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-def require_json(request: Request) -> None:
+def require_json(headers: Fields) -> None:
     """Refuse a body that is not plain JSON, before anything of it is read."""
-    if not is_json(request.headers.getlist("content-type")):
+    if not is_json(headers.getlist("content-type")):
         raise UnsupportedMediaType("Send the request as application/json in UTF-8.")
-    if any(one.strip().lower() != "identity" for one in request.headers.getlist("content-encoding")):
+    if any(one.strip().lower() != "identity" for one in headers.getlist("content-encoding")):
         raise UnsupportedMediaType("Send the body as it is, without a Content-Encoding.")
 
 

@@ -11,12 +11,11 @@ from auth.permissions import HasValidatedInvite, IsAuthenticated, IsSession, has
 from domain import scans_report
 from domain.actor import Actor
 from domain.scans_results import NewFinding, NewScan
-from engine import sql
 from errors import Faults
 from resolvers import reading
 from resolvers.mutation import Work, mutation
 from schema.context import Info
-from schema.pagination import After, Before, Connection, First, Last, connect
+from schema.pagination import After, Before, Connection, First, Last, callers, connect
 from schema.scans import CreateScanPayload, DeleteScanPayload, Scan, scans_page
 from schema.scans_inputs import CreateScanInput, DeleteScanInput, ScanFilter, ScanOrder
 
@@ -25,7 +24,7 @@ from schema.scans_inputs import CreateScanInput, DeleteScanInput, ScanFilter, Sc
 class ScansQuery:
     @strawberry.field(
         permission_classes=[IsAuthenticated, has_scope("scans:read")],
-        metadata={sql.CALLERS: scans_page},
+        metadata=callers(Scan, scans_page),
         description="The caller's scans, the newest first unless ordered otherwise; an API key needs scans:read.",
     )
     async def scans(

@@ -1,7 +1,7 @@
 """What every resolver finds in `info.context`: who asks, how to read, how to write."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 import strawberry
 from pydantic import SecretStr
@@ -10,7 +10,7 @@ from auth.context import Caller
 from auth.entitlements import Entitlements, Plans
 from auth.history import History
 from db.replica import Replica
-from db.session import Database
+from db.session import Database, Readable, Row
 from engine import sql
 from schema.reading import Reader
 from sealing import Sealer
@@ -28,39 +28,61 @@ class Services:
     replica: Replica | None = None
 
 
-@dataclass(slots=True)
 class Context:
     """One request. `read` runs reads, `entitlements` decides what may be done, `history` knows what was.
 
-    Writes are in `resolvers.mutation`.
+    Each is made when it is asked for: most requests need one of them. Writes are in `resolvers.mutation`.
     """
 
-    caller: Caller
-    services: Services
-    read: Reader = field(init=False)
-    entitlements: Entitlements = field(init=False)
-    history: History = field(init=False)
+    __slots__ = ("_entitlements", "_history", "_read", "caller", "services")
 
-    def __post_init__(self) -> None:
-        self.read = Reader(self.services.database, self._replica if self.services.replica else None)
-        self.entitlements = Entitlements(self.caller, self.services.plans, self.read.rows)
-        self.history = History(self.caller, self.read.rows)
+    def __init__(self, caller: Caller, services: Services) -> None:
+        self.caller = caller
+        self.services = services
+        self._read: Reader | None = None
+        self._entitlements: Entitlements | None = None
+        self._history: History | None = None
+
+    @property
+    def read(self) -> Reader:
+        if self._read is None:
+            self._read = Reader(self.services.database, self._replica if self.services.replica else None)
+        return self._read
+
+    @property
+    def entitlements(self) -> Entitlements:
+        if self._entitlements is None:
+            self._entitlements = Entitlements(self.caller, self.services.plans, self._rows)
+        return self._entitlements
+
+    @property
+    def history(self) -> History:
+        if self._history is None:
+            self._history = History(self.caller, self._rows)
+        return self._history
+
+    def _rows(self, read: Readable) -> Awaitable[Sequence[Row]]:
+        return self.read.rows(read)
 
     def _replica(self) -> Replica | None:
         """The replica, where it shows all that the caller has written."""
         replica = self.services.replica
         return replica if replica is not None and replica.has(self.caller.last_write) else None
 
-    def foresee(self, needs: frozenset[str], page: sql.Ahead | None) -> None:
-        """Have what the fields of a plan will ask for read together with the account of the caller."""
+    def foresee(self, needs: frozenset[str], page: sql.Ahead | None, *, guarded: bool) -> Awaitable[None] | None:
+        """Have what the fields of a plan will ask for read together with the account of the caller.
+
+        Now, if it is certain that they ask for that: guards do.
+        """
         self.caller.foresee(needs, page)
+        return self.caller.prepare() if guarded else None
 
     def forget(self) -> None:
         """Drop what was read: a mutation may have changed it."""
         self.caller.forget()
-        self.read.forget()
-        self.entitlements.forget()
-        self.history.forget()
+        for made in (self._read, self._entitlements, self._history):
+            if made is not None:
+                made.forget()
 
 
 Info = strawberry.Info[Context, None]

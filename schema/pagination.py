@@ -1,7 +1,8 @@
 """Connections as Relay has them: pages, edges, cursors. What is in a list, and its order, is declared in db.queries."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Generic, TypeVar, cast
+from typing import Annotated, Any, Generic, TypeVar, cast
 from uuid import UUID
 
 import strawberry
@@ -9,7 +10,7 @@ import strawberry
 from db.queries.paging import Listing, Order, Position, Window, order_of
 from db.queries.relation import Relation, Wanted
 from db.session import Row
-from engine import sql
+from engine import AT_ONCE, LATER, sql
 from errors import Faults, collect_faults
 from schema.context import Info
 from schema.node import Node
@@ -123,3 +124,16 @@ class Connection(sql.Page, Generic[N]):
 def connect(kind: type[N], read: Listing, parent: UUID) -> Connection[N]:
     """What every connection field returns: a page of what is related to this parent."""
     return Connection(kind=kind, read=read, of=parent)
+
+
+def callers(kind: type[N], page: Callable[..., Listing]) -> dict[str, Any]:
+    """Metadata of a guarded field at the root whose resolver connects to the caller: which page, by its arguments.
+
+    So the engine can have it read with the account, and needs no resolver where the account is known already.
+    """
+
+    def at_once(info: Info, **given: Any) -> Any:
+        actor = info.context.caller.known_actor
+        return LATER if actor is None else connect(kind, page(**given), actor.user_id)
+
+    return {sql.CALLERS: page, AT_ONCE: at_once}

@@ -1,9 +1,9 @@
 """Fields that permission classes guard, and nothing else: the same checks, without the chain of calls around them."""
 
 import inspect
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from types import FunctionType
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from strawberry.exceptions import PermissionReturnedNonBooleanError
 from strawberry.execution import optimized_is_awaitable as is_awaitable
@@ -13,8 +13,25 @@ from strawberry.types.field import StrawberryField
 
 from engine.inputs import Arguments
 
-Guarded = Callable[[Any, Any, Mapping[str, Any]], Coroutine[Any, Any, Any]]
-"""From the source, the info and the arguments as graphql-core has them to what the resolver returns."""
+Guarded = Callable[[Any, Any, Mapping[str, Any]], Any]
+"""From the source, the info and the arguments as graphql-core has them to what the resolver returns, or leads to it."""
+
+
+AT_ONCE = "at_once"
+"""In the `metadata` of a field whose permissions are all `QuickPermission`s: what answers it without waiting.
+
+A function of `info` and the arguments, that returns what the resolver would, or `LATER`.
+"""
+LATER = object()
+"""Says that the resolver has to be asked, which may wait."""
+
+
+@runtime_checkable
+class QuickPermission(Protocol):
+    """A permission that may know without waiting."""
+
+    def has_permission_at_once(self, source: Any, info: Any, **kwargs: Any) -> bool | None:
+        """True or an error where `has_permission` would come to that; anything else where that has to be asked."""
 
 
 def guarded(declared: StrawberryField, converter: GraphQLCoreConverter) -> Guarded | None:
@@ -31,8 +48,9 @@ def guarded(declared: StrawberryField, converter: GraphQLCoreConverter) -> Guard
     info_class, arguments = converter.config.info_class, Arguments(declared, converter)
     with_source, with_info = resolver.self_parameter is not None, named is not None
     permissions = tuple(extension.permissions)
+    quick = [permission for permission in permissions if isinstance(permission, QuickPermission)]
 
-    async def resolve(source: Any, raw_info: Any, given: Mapping[str, Any]) -> Any:
+    async def ask(source: Any, raw_info: Any, given: Mapping[str, Any]) -> Any:
         info: Any = info_class(_raw_info=raw_info, _field=declared)
         told = arguments.convert(given, info) if given else {}
         for permission in permissions:
@@ -45,7 +63,20 @@ def guarded(declared: StrawberryField, converter: GraphQLCoreConverter) -> Guard
             told["info"] = info
         return await (function(source, **told) if with_source else function(**told))
 
-    return resolve
+    at_once = declared.metadata.get(AT_ONCE)
+    if at_once is None or len(quick) < len(permissions):
+        return ask
+
+    def tell(source: Any, raw_info: Any, given: Mapping[str, Any]) -> Any:
+        info: Any = info_class(_raw_info=raw_info, _field=declared)
+        told = arguments.convert(given, info) if given else {}
+        for permission in quick:
+            if permission.has_permission_at_once(source, info, **told) is not True:
+                return ask(source, raw_info, given)
+        value = at_once(info, **told)
+        return ask(source, raw_info, given) if value is LATER else value
+
+    return tell
 
 
 def _only_guard(declared: StrawberryField) -> PermissionExtension | None:

@@ -1,7 +1,7 @@
 """One operation, compiled, with its conditions decided: run it, as often as it is asked for."""
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any, Protocol
 
 from graphql import GraphQLError
 from graphql.execution.values import VariableValues
@@ -9,7 +9,7 @@ from graphql.execution.values import VariableValues
 from engine.answers import Executed
 from engine.plans.resolving import Resolving
 from engine.plans.running import Run
-from engine.plans.selections import Composed, Operation, Selections, Slot
+from engine.plans.selections import Composed, Field, Operation, Selections, Slot
 from engine.plans.source import compile_plan
 from engine.plans.steps import Coroutine
 
@@ -18,8 +18,15 @@ _PLAN_BYTES = 20_000
 _FIELD_BYTES = 6_000
 
 
-Foresee = Callable[[Any, frozenset[str], Any], None]
-"""Is told, with the context, what fields declare as their `NEEDS`, and what the composer may have read ahead."""
+class Foresee(Protocol):
+    """Is told what a plan will ask for, before anything runs."""
+
+    def __call__(self, context: Any, needs: frozenset[str], ahead: Any, /, *, guarded: bool) -> Awaitable[None] | None:
+        """Of fields: what they declare as their `NEEDS`, and what the composer may have read ahead.
+
+        `guarded`: there are permissions on fields at the root of a query. What is returned is awaited, so that guards
+        and resolvers have at hand then what they ask for.
+        """
 
 
 class Plan:
@@ -38,6 +45,7 @@ class Plan:
         self.needs = selections.needs
         self._steps = compile_plan(selections, operation, resolving, compose)
         self._ahead = next(_aheads(selections), None)
+        self._guarded = not selections.serial and any(map(_is_guarded, selections.root.fields))
         self.size = _PLAN_BYTES + selections.size * _FIELD_BYTES
 
     async def run(
@@ -52,14 +60,16 @@ class Plan:
     ) -> Executed:
         """Run it once. `TooManyFieldsError` where the answer gets larger than `max_fields`.
 
-        `foresee` is told before what there is to tell.
+        `foresee` is told before what there is to tell, and waited for.
 
         When it returns or raises, nothing it started is running any more.
         """
         run = Run(self._operation, root, context, variables=variables, extensions=extensions, max_fields=max_fields)
-        if foresee is not None and (self.needs or self._ahead):
+        if foresee is not None and (self._guarded or self.needs or self._ahead):
             run.ahead = self._ahead(run) if self._ahead else None
-            foresee(context, self.needs, run.ahead)
+            foreseen = foresee(context, self.needs, run.ahead, guarded=self._guarded)
+            if foreseen is not None:
+                await foreseen
         data: dict[str, Any] | None = {}
         whole = False
         try:
@@ -71,10 +81,16 @@ class Plan:
             run.note(error, None)
             data = None
         finally:
-            await run.settle()
+            if run.tasks:
+                await run.settle()
             if not whole:
                 run.close_unstarted()
         return Executed(data, run.errors or ())
+
+
+def _is_guarded(field: Field) -> bool:
+    declared = field.definition.extensions.get("strawberry-definition")
+    return bool(getattr(declared, "extensions", ()))
 
 
 def _aheads(selections: Selections) -> Iterator[Callable[[Run], Any]]:

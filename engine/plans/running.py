@@ -26,7 +26,6 @@ class Run:
         "_abandoned",
         "_made",
         "_nulled",
-        "_tasks",
         "ahead",
         "context",
         "errors",
@@ -35,6 +34,7 @@ class Run:
         "max_fields",
         "operation",
         "root",
+        "tasks",
         "variables",
     )
 
@@ -59,7 +59,7 @@ class Run:
         self.ahead: Any = None
         self._made: list[Any] = []
         self._nulled: set[Place | None] = set()
-        self._tasks: Futures = set()
+        self.tasks: Futures = set()
         self._abandoned: Futures = set()
 
     def cut_off(self) -> None:
@@ -89,7 +89,7 @@ class Run:
     async def together(self, awaitables: Iterable[Awaitable[Any]]) -> list[Any]:
         """The results of all; the first error stops the others and comes out when they have stopped."""
         tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
-        self._tasks.update(tasks)
+        self.tasks.update(tasks)
         try:
             return await asyncio.gather(*tasks)
         except Exception:
@@ -109,7 +109,7 @@ class Run:
         """Let the awaitables among the values run until the answer is ready."""
         started = [asyncio.ensure_future(value) for value in values if is_awaitable(value)]
         if started:
-            self._tasks.update(started)
+            self.tasks.update(started)
             self._abandoned.add(asyncio.gather(*started, return_exceptions=True))
 
     def made(self, awaitable: Any) -> Any:
@@ -128,9 +128,8 @@ class Run:
         return GraphQLResolveInfoHelpers(gather=self.together, track=self.track)
 
     async def settle(self) -> None:
-        """Stop what still runs and wait until it has stopped."""
-        if self._tasks:
-            await settle(lambda: self._tasks, lambda: self._abandoned)
+        """Stop what still runs of its `tasks` and wait until it has stopped."""
+        await settle(lambda: self.tasks, lambda: self._abandoned)
 
 
 def _awaitables_of(unread: Iterator[Any]) -> list[Any]:

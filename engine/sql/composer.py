@@ -25,7 +25,7 @@ _SHAPE_BYTES = 60_000
 _LONGEST_NAME = 63
 """Of a column (NAMEDATALEN of Postgres, less one)."""
 
-Fetch = Callable[[Any, Mapping[str, Any], Ahead | None], Awaitable[str]]
+Fetch = Callable[[Any, Mapping[str, Any], Ahead | None], str | Awaitable[str]]
 """Runs a prepared statement for a context, with the values of its parameters; or has what was read of it ahead."""
 Prepare = Callable[[Callable[[], Select[Any]]], Fetch]
 """It is told how to make the statement, so that only its text need be kept."""
@@ -167,7 +167,8 @@ class _Composition:
             return self._otherwise(value, place, run)
         values = statements.values(statement, listings)
         ahead = run.ahead if run.ahead == Ahead(statement, values) else None
-        return _spliced(statement.fetch(run.context, values | {"parent": value.of}, ahead))
+        json = statement.fetch(run.context, values | {"parent": value.of}, ahead)
+        return orjson.Fragment(json) if isinstance(json, str) else _spliced(json)
 
 
 async def _spliced(json: Awaitable[str]) -> orjson.Fragment:

@@ -10,13 +10,13 @@ import httpx
 import strawberry
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import Request
 from starlette.routing import Route
 from strawberry.scalars import JSON
 
 import errors
 from engine import Engine
 from resolvers.endpoint import GraphQLEndpoint
+from resolvers.incoming import Incoming
 
 
 @dataclass
@@ -139,13 +139,13 @@ schema = strawberry.Schema(query=Query, mutation=Mutation)
 
 def make_app(
     probe: Probe,
-    make_context: Callable[[Request], Awaitable[object]] | None = None,
+    make_context: Callable[[Incoming], Awaitable[object]] | None = None,
     engine: Engine | None = None,
     **options: Any,
 ) -> Starlette:
     """The endpoint at /graphql, as the product routes it."""
 
-    async def context_of(_request: Request) -> Probe:
+    async def context_of(_request: Incoming) -> Probe:
         return probe
 
     options.setdefault("sender_of", lambda _context: "somebody")

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from starlette.requests import Request
 
 import errors
 from resolvers.bodies import Bodies, Bounds
+from resolvers.incoming import Incoming
 from tests.resolvers.graphql_app import Probe, make_app
 
 BOUNDS = Bounds(unqueued=100, small=1_000, largest=10_000, small_at_once=2, waiting=2, quick_places=2, slow_places=1)
@@ -78,8 +78,8 @@ async def settled() -> None:
 
 
 def app_with(bounds: Bounds = BOUNDS, **options: Any) -> Any:
-    async def context_of(request: Request) -> Sender:
-        name = request.headers["x-sender"]
+    async def context_of(request: Incoming) -> Sender:
+        name = request.headers.get("x-sender")
         return Sender(name=None if name == NOBODY else name)
 
     options = {"make_context": context_of, "sender_of": lambda sender: sender.name} | options
@@ -109,7 +109,7 @@ async def app() -> AsyncIterator[Any]:
 async def test_what_shows_in_the_head_is_refused_before_the_body(
     headers: dict[str, str], size: int, answer: str
 ) -> None:
-    async def refuse(_request: Request) -> object:
+    async def refuse(_request: Incoming) -> object:
         raise errors.InvalidCredential("Expired.")
 
     fields = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -321,7 +321,7 @@ async def test_a_credential_is_judged_again_after_a_body_that_took_long(monkeypa
     monkeypatch.setattr("resolvers.endpoint._JUDGED_FOR", 0.0)
     probe, judged = Probe(), 0
 
-    async def judge(_request: Request) -> object:
+    async def judge(_request: Incoming) -> object:
         nonlocal judged
         judged += 1
         if judged > 1:

@@ -15,10 +15,9 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_what_is_late_ends_and_what_is_not_does_not() -> None:
     all_of_them = Deadlines()
-    async with all_of_them.within(60):
-        with pytest.raises(TimeoutError):
-            async with all_of_them.within(0.01):
-                await asyncio.sleep(60)
+    with all_of_them.within(60):
+        with pytest.raises(TimeoutError), all_of_them.within(0.01):
+            await asyncio.sleep(60)
         await asyncio.sleep(0.01)
     assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]  # a test runs in a task
 
@@ -28,8 +27,8 @@ async def test_the_outer_one_ends_what_is_inside() -> None:
 
     async def work() -> None:
         nonlocal reached
-        async with all_of_them.within(0.01):
-            async with all_of_them.within(60):
+        with all_of_them.within(0.01):
+            with all_of_them.within(60):
                 await asyncio.sleep(60)
             reached = True
 
@@ -43,7 +42,7 @@ async def test_it_may_be_moved() -> None:
     began = loop.time()
 
     async def work(seconds: float, at: float, lasts: float) -> None:
-        async with all_of_them.within(seconds) as deadline:
+        with all_of_them.within(seconds) as deadline:
             deadline.at = at
             await asyncio.sleep(lasts)
 
@@ -56,7 +55,7 @@ async def test_an_error_of_the_block_is_its_own() -> None:
     all_of_them = Deadlines()
 
     async def work() -> None:
-        async with all_of_them.within(0.01):
+        with all_of_them.within(0.01):
             try:
                 await asyncio.sleep(60)
             finally:
@@ -71,7 +70,7 @@ async def test_who_is_cancelled_by_others_stays_cancelled() -> None:
     all_of_them, late = Deadlines(), asyncio.Event()
 
     async def work() -> None:
-        async with all_of_them.within(0.01):
+        with all_of_them.within(0.01):
             try:
                 await asyncio.sleep(60)
             except asyncio.CancelledError:
@@ -88,7 +87,7 @@ async def test_who_is_cancelled_by_others_stays_cancelled() -> None:
 async def test_nothing_is_left_to_look_at() -> None:
     all_of_them = Deadlines()
     for _ in range(3):
-        async with all_of_them.within(60):
+        with all_of_them.within(60):
             pass
         await asyncio.sleep(0.01)
         assert not all_of_them._running

@@ -10,11 +10,11 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from starlette.requests import Request
 from structlog.testing import capture_logs
 
 import errors
 from resolvers.graphiql import graphiql_page
+from resolvers.incoming import Incoming
 from tests.resolvers.graphql_app import Probe, client_of, make_app
 
 GRAPHQL_JSON = "application/graphql-response+json"
@@ -448,7 +448,7 @@ async def test_a_rate_limit_in_a_field_says_when_to_retry(client: httpx.AsyncCli
 async def test_a_refused_caller_gets_one_error_and_its_status(
     error: Exception, status: int, headers: Mapping[str, str], accept: str
 ) -> None:
-    async def refuse(_request: Request) -> object:
+    async def refuse(_request: Incoming) -> object:
         raise error
 
     async with client_of(make_app(Probe(), refuse)) as client:

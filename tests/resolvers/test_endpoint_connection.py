@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import pytest
 from starlette.applications import Starlette
-from starlette.requests import Request
 from structlog.testing import capture_logs
 
 from resolvers.bodies import Bodies, Bounds
+from resolvers.incoming import Incoming
 from tests.resolvers.graphql_app import Probe, client_of, make_app, served
 
 SLOW = '{"query": "{ a: slow b: slow hello }"}'
@@ -87,7 +87,7 @@ async def test_for_a_caller_who_leaves_during_the_sign_in_nothing_runs(probe: Pr
     """By POST it shows when the body is asked for, which it is after the sign-in."""
     signed_in = asyncio.Event()
 
-    async def sign_in(_request: Request) -> Probe:
+    async def sign_in(_request: Incoming) -> Probe:
         if method == "GET":
             await probe.wait(30)
         else:
@@ -120,7 +120,7 @@ async def test_what_takes_too_long_is_stopped_and_said(probe: Probe, body: str, 
 
 
 async def test_a_timeout_inside_a_resolver_is_not_the_requests(probe: Probe) -> None:
-    async def refuse(_request: Request) -> object:
+    async def refuse(_request: Incoming) -> object:
         async with asyncio.timeout(0):
             await asyncio.sleep(1)
         return probe
