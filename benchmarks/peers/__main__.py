@@ -18,7 +18,7 @@ from benchmarks.peers.contestants import CONTESTANTS, FLOOR_KEY, PRODUCT_KEY, Co
 from benchmarks.peers.dataset import Scale
 from benchmarks.peers.environments import Environments, InstallError, has_npm
 from benchmarks.peers.facts import facts
-from benchmarks.peers.ground import prepare
+from benchmarks.peers.ground import Ground, prepared
 from benchmarks.peers.operations import OPERATIONS
 from benchmarks.peers.processes import ContestantError, Server, serving
 from benchmarks.peers.results import Results
@@ -124,7 +124,11 @@ def measure(url: str, folder: Path, asked: Asked, say: Say) -> Results:
     say(f"installing what {', '.join(sorted(asked.needs)) or 'nobody'} needs")
     environments.install(asked.needs)
     say("making the data")
-    ground = prepare(url, folder, asked.scale)
+    with prepared(url, folder, asked.scale) as ground:
+        return _measure(ground, environments, asked, notes, say)
+
+
+def _measure(ground: Ground, environments: Environments, asked: Asked, notes: list[str], say: Say) -> Results:
     titles = {contestant.key: contestant.title for contestant in asked.contestants}
     results = Results(asked.plan, titles, facts(asked.scale, asked.needs, ground.version), notes)
     bench = Bench(ground, asked.plan)

@@ -1,5 +1,6 @@
 """Who takes part: how each is started, and in which dialect it is asked."""
 
+import base64
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from auth.local_issuer import ISSUERS
 from benchmarks.peers import postgraphile
 from benchmarks.peers.environments import Environments
 from benchmarks.peers.ground import ROOT, Ground
@@ -81,15 +83,15 @@ def _serve(_environments: Environments, port: int) -> Sequence[str]:
 
 
 def _product(engine: str | None = None) -> Callable[[Ground], Mapping[str, str]]:
-    """As in production, but that tokens of the local issuer count and nobody needs an invite."""
+    """In production, but that nobody needs an invite; tokens are those of an issuer such as Clerk."""
 
     def variables(ground: Ground) -> Mapping[str, str]:
         settings = {
-            "ENVIRONMENT": "test",
-            "DEV_ISSUER_ENABLED": "true",
+            "ENVIRONMENT": "production",
+            "CLERK_ISSUER": ISSUERS["clerk"],
+            "CLERK_JWKS_URL": ground.key_set,
+            "CLERK_WEBHOOK_SECRET": f"whsec_{base64.b64encode(os.urandom(24)).decode()}",
             "INVITE_CODE_ENABLED": "false",
-            "GRAPHIQL_ENABLED": "false",
-            "INTROSPECTION_ENABLED": "false",
             "GATEHOUSE_HOME": str(ground.folder),
             "DATABASE_URL": ground.url,
         }

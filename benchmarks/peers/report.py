@@ -207,7 +207,7 @@ def _method(results: Results) -> Iterator[str]:
     yield f"{plan.warm_up:g} s to warm up, on {CONNECTIONS} connections, with the tokens of up to 200 users in turn."
     yield "Load, servers and Postgres share the machine. A run during which other programs took"
     yield f"{rounds.NOISY} cores or more is repeated, {plan.tries} times at most. Gatehouse runs with the settings of"
-    yield "production, but that tokens of its local issuer count and nobody needs an invite; its log goes to a file."
+    yield "production, but that nobody needs an invite; it fetches its issuer's keys, and its log goes to a file."
     yield "Postgres does not wait for its disk (`fsync=off`), so that `createScan`"
     yield "shows the work and not the disk."
     yield ""

@@ -21,7 +21,7 @@ from benchmarks.peers.chart import svg
 from benchmarks.peers.contestants import CONTESTANTS, GRAPHQL
 from benchmarks.peers.dataset import TINY, Scale
 from benchmarks.peers.environments import Environments
-from benchmarks.peers.ground import Ground, prepare
+from benchmarks.peers.ground import Ground, prepared
 from benchmarks.peers.load import COUNTER, Figures
 from benchmarks.peers.operations import OPERATIONS, Request
 from benchmarks.peers.processes import serving
@@ -46,7 +46,12 @@ FAULTS = {
 }
 
 
-def check_ours(ground: Ground) -> None:
+def check_ours(url: str, folder: Path) -> None:
+    with prepared(url, folder, TINY) as ground:
+        _check(ground)
+
+
+def _check(ground: Ground) -> None:
     environments, first, token = Environments(ground.folder), OPERATIONS["Q1"], ground.token(0)
     with ExitStack() as stack:
         servers = [stack.enter_context(serving(one, ground, environments, first, token)) for one in OURS]
@@ -55,8 +60,7 @@ def check_ours(ground: Ground) -> None:
 
 async def test_ours_answer_and_write_the_same(scratch_url: str, tmp_path: Path) -> None:
     assert {"floor", "gatehouse", "naive", "tuned"} <= {one.key for one in OURS}
-    ground = await asyncio.to_thread(prepare, scratch_url, tmp_path, TINY)
-    await asyncio.to_thread(check_ours, ground)
+    await asyncio.to_thread(check_ours, scratch_url, tmp_path)
     connection: Any = await asyncpg.connect(scratch_url)
     try:
         for fault, statement in FAULTS.items():
