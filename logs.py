@@ -24,6 +24,7 @@ _SECRET_SHAPES = re.compile(
 )
 
 _REQUESTS = "gatehouse.http"
+_requests = structlog.get_logger(_REQUESTS)
 _short = False
 """Whether the lines of requests are made without structlog: as JSON, and not left out by the level."""
 
@@ -69,7 +70,7 @@ def request(method: str, path: str, *, status: int, ms: float) -> None:
     Of this one there is a line for each request, which structlog's steps would make as dear as the account's look-up.
     """
     if not _short:
-        structlog.get_logger(_REQUESTS).info("request", method=method, path=path, status=status, ms=ms)
+        _requests.info("request", method=method, path=path, status=status, ms=ms)
         return
     event = {
         "method": method,

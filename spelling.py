@@ -6,7 +6,8 @@ from decimal import Decimal
 
 def moment(at: datetime) -> str:
     """`2026-11-20T14:05:06.123456Z`, as Postgres can compose it too."""
-    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    text = (at if at.tzinfo is UTC else at.astimezone(UTC)).isoformat("T", "microseconds")
+    return text[:-6] + "Z"  # which is what +00:00 means
 
 
 def decimal(value: Decimal) -> str:

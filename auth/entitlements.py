@@ -2,9 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 from uuid import UUID
 
 import clock
@@ -12,7 +11,7 @@ from auth.context import Caller
 from db.session import Readable, Row
 from domain.actor import Standing
 from domain.decisions import Decision, Quota
-from domain.entitlements import decide, quota_of
+from domain.entitlements import decide, limit_of, quota_of
 from domain.plans import Feature, Plan, Plans
 from domain.usage import Usage, UsageRow, overview, usages
 
@@ -21,14 +20,17 @@ __all__ = ["Decision", "Entitlements", "Feature", "Plan", "Plans", "Quota", "Usa
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Used:
+class Used(NamedTuple):
     """What an account in good standing has used, at a moment."""
 
     plans: Plans
     standing: Standing
     at: datetime
     usage: Mapping[str, Usage]
+
+    def limit(self, name: str) -> int | None:
+        """How much there may be of a feature that is counted; None without limit."""
+        return limit_of(self.plans, self.standing, self.plans.features[name], self.at)
 
     def quota(self, name: str) -> Quota:
         """What is used and left of a feature that is counted."""

@@ -26,8 +26,9 @@ _Asked = Mapping[Key, list[asyncio.Future[Value | None]]]
 class Batches(Generic[Kind, Key, Value]):
     """Looks up by itself what is asked for alone. Who asks while that is under way is looked up with all who do.
 
-    So nobody waits where there is little to do, and a statement answers the more the more there is. What is found was
-    read after it was asked for. Two who ask for the same key get the same value, which must not be changed.
+    So nobody waits where there is little to do, and a statement answers the more the more there is: once several were
+    read together, the next one waits for the rest of its turn of the loop. What is found was read after it was asked
+    for. Two who ask for the same key get the same value, which must not be changed.
     """
 
     def __init__(self, read: Callable[[Kind, Sequence[Key]], Awaitable[Mapping[Key, Value]]], *, most: int) -> None:
@@ -37,21 +38,23 @@ class Batches(Generic[Kind, Key, Value]):
         self._queues: dict[Kind, _Queue[Key, Value]] = {}
         self._running: dict[asyncio.Task[None], _Asked[Key, Value]] = {}
         self._slow: OrderedDict[Key, None] = OrderedDict()
+        self._crowded = False
 
     async def get(self, kind: Kind, key: Key) -> Value | None:
         """The value of the key, or None; raises what `read` raises for it."""
         queue = self._queues.get(kind)
+        idle = queue is None
         if queue is None:
-            queue = self._queues[kind] = _Queue()
+            queue = self._queues[kind] = _Queue(asyncio.get_running_loop())
+        if key in self._slow or (idle and not self._crowded):
             return await self._alone(kind, queue, key)
-        if key in self._slow:
-            queue.reading += 1
-            return await self._alone(kind, queue, key)
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[Value | None] = loop.create_future()
+        waiter: asyncio.Future[Value | None] = queue.loop.create_future()
         queue.waiting.setdefault(key, []).append(waiter)
-        if queue.patience is None:
-            queue.patience = loop.call_at(queue.since + PATIENCE_SECONDS, self._begin, kind, queue)
+        if idle:
+            # Those whose requests have come in the same turn of the loop are about to ask.
+            queue.patience = queue.loop.call_soon(self._begin, kind, queue)
+        elif queue.patience is None:
+            queue.patience = queue.loop.call_at(queue.since + PATIENCE_SECONDS, self._begin, kind, queue)
         try:
             return await waiter
         except _TogetherError:
@@ -69,38 +72,43 @@ class Batches(Generic[Kind, Key, Value]):
         await asyncio.gather(*running, return_exceptions=True)
 
     async def _alone(self, kind: Kind, queue: "_Queue[Key, Value]", key: Key) -> Value | None:
-        began = queue.since = asyncio.get_running_loop().time()
+        began = queue.since = queue.loop.time()
+        queue.reading += 1
         try:
             return (await self._read(kind, [key])).get(key)
         finally:
-            self._note_time([key], began)
+            self._note_time([key], queue.loop.time() - began)
             self._end(kind, queue)
 
     def _begin(self, kind: Kind, queue: "_Queue[Key, Value]") -> None:
         """Read for those who wait."""
-        loop = asyncio.get_running_loop()
         if queue.patience is not None:
             queue.patience.cancel()
             queue.patience = None
-        queue.since = loop.time()
+        queue.since = queue.loop.time()
         asked = [(key, waiters) for key, waiters in queue.waiting.items() if not _all_done(waiters)]
         queue.waiting.clear()
+        self._crowded = len(asked) > 1
         for start in range(0, len(asked), self._most):
             queue.reading += 1
             batch = dict(asked[start : start + self._most])
-            task = loop.create_task(self._together(kind, queue, batch), context=Context())  # of no request
+            task = queue.loop.create_task(self._together(kind, queue, batch), context=Context())  # of no request
             self._running[task] = batch
             task.add_done_callback(self._running.pop)
+        self._forget_if_idle(kind, queue)
 
     def _end(self, kind: Kind, queue: "_Queue[Key, Value]") -> None:
         queue.reading -= 1
         if queue.waiting:
             self._begin(kind, queue)
-        if not queue.reading:  # nobody has waited, or nobody does any more
+        self._forget_if_idle(kind, queue)
+
+    def _forget_if_idle(self, kind: Kind, queue: "_Queue[Key, Value]") -> None:
+        if not queue.reading and not queue.waiting and self._queues.get(kind) is queue:
             del self._queues[kind]
 
     async def _together(self, kind: Kind, queue: "_Queue[Key, Value]", asked: _Asked[Key, Value]) -> None:
-        began = asyncio.get_running_loop().time()
+        began = queue.loop.time()
         try:
             found = await self._read(kind, list(asked))
         except Exception as error:  # noqa: BLE001 - each who waits gets it
@@ -116,11 +124,11 @@ class Batches(Generic[Kind, Key, Value]):
         finally:
             for waiter in _waiting(asked):
                 waiter.cancel()  # the read was stopped
-            self._note_time(asked, began)
+            self._note_time(asked, queue.loop.time() - began)
             self._end(kind, queue)
 
-    def _note_time(self, keys: Iterable[Key], began: float) -> None:
-        slow = asyncio.get_running_loop().time() - began > SLOW_SECONDS
+    def _note_time(self, keys: Iterable[Key], seconds: float) -> None:
+        slow = seconds > SLOW_SECONDS
         for key in keys if slow or self._slow else ():
             self._slow.pop(key, None)
             if slow:
@@ -140,13 +148,14 @@ class _Queue(Generic[Key, Value]):
     `since`: when the last of them began, by the clock of the loop.
     """
 
-    __slots__ = ("patience", "reading", "since", "waiting")
+    __slots__ = ("loop", "patience", "reading", "since", "waiting")
 
-    def __init__(self) -> None:
-        self.reading = 1
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.reading = 0
         self.since = 0.0
         self.waiting: dict[Key, list[asyncio.Future[Value | None]]] = {}
-        self.patience: asyncio.TimerHandle | None = None
+        self.patience: asyncio.Handle | None = None
 
 
 def _all_done(waiters: Iterable[asyncio.Future[Value]]) -> bool:

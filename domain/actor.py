@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import starmap
+from typing import NamedTuple
 from uuid import UUID
 
 from db.session import Row
@@ -16,9 +18,8 @@ class Override:
     until: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What decides what an account may do, beside its usage.
+class Standing(NamedTuple):
+    """What decides what an account may do, beside its usage. A tuple, since each request makes one.
 
     `active`: neither disabled nor deleted; `deleted` says which of the two.
     """
@@ -38,13 +39,14 @@ def standing_of(row: Row, *, invite_required: bool) -> Standing:
         tier=row.tier,
         trial_ends_at=row.trial_ends_at,
         invited=row.invite_validated or not invite_required,
-        overrides=tuple(
-            Override(feature, extra, until and datetime.fromisoformat(until))
-            for feature, extra, until in row.overrides or ()
-        ),
+        overrides=tuple(starmap(_override, row.overrides)) if row.overrides else (),
         active=row.disabled_at is None and row.deleted_at is None,
         deleted=row.deleted_at is not None,
     )
+
+
+def _override(feature: str, extra: int | None, until: str | None) -> Override:
+    return Override(feature, extra, datetime.fromisoformat(until) if until else None)
 
 
 NOBODY = Standing(tier="", trial_ends_at=None, invited=False, active=False, signed_in=False)
@@ -54,8 +56,7 @@ DELETED = Standing(tier="", trial_ends_at=None, invited=False, active=False, del
 """The standing of an account that is gone, of which nothing else may be known any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Actor:
+class Actor(NamedTuple):
     """An account in good standing. `scopes`: None for a session."""
 
     user_id: UUID

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import errors
 import spelling
@@ -63,8 +63,7 @@ class Remedy:
     url: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Quota:
+class Quota(NamedTuple):
     """How much of a counted feature is used. None: without limit; never reset."""
 
     feature: str

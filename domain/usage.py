@@ -1,7 +1,6 @@
 """Usage: deciding on a spend and making it, giving back, adjusting. What allows it is in domain.entitlements."""
 
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -20,8 +19,7 @@ from domain.plans import Plans
 _ATTEMPTS = 5  # somebody else may give back between a refusal and the look at what is used
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """What an account did with one feature, and `counted`: what its limit is compared with. Days and months are UTC."""
 
     today: int = 0
@@ -46,9 +44,12 @@ def overview(user_id: UUID, now: datetime) -> Bound:
     return queries.usage.overview(user_id, now.date(), now.date().replace(day=1))
 
 
+_NOTHING = Usage()
+
+
 def usages(plans: Plans, rows: Iterable[Row | UsageRow]) -> dict[str, Usage]:
     """The usage of each feature of the plans."""
-    found = dict.fromkeys(plans.features, Usage())
+    found = dict.fromkeys(plans.features, _NOTHING)
     for row in rows:
         feature = plans.features.get(row.feature)
         if feature is not None:

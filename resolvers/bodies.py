@@ -129,7 +129,7 @@ class Bodies:
 
         A sender may be silent for a while, and may fall behind the rate by as much, but not more: `deadline` is moved.
         """
-        bounds, now = self._bounds, asyncio.get_running_loop().time
+        bounds, now = self._bounds, deadline.now
         began, before = now(), len(body)
         while len(body) <= until:
             message = await receive()

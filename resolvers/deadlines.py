@@ -1,6 +1,8 @@
 """Deadlines of all that is under way, kept by one timer. What becomes of what comes too late is for others."""
 
 import asyncio
+import time
+from collections.abc import Callable
 from contextvars import Context
 from types import TracebackType
 
@@ -45,10 +47,11 @@ class Deadlines:
 
 
 class Deadline:
-    """`at` is its time by the clock of the loop, and may be moved. Entered once."""
+    """`at` is its time by the clock of the loop, which is `now`, and may be moved. Entered once."""
 
     def __init__(self, deadlines: Deadlines, seconds: float) -> None:
         self.at = 0.0
+        self.now: Callable[[], float] = time.monotonic  # until it is entered
         self._deadlines = deadlines
         self._seconds = seconds
         self._expired = False
@@ -56,10 +59,12 @@ class Deadline:
         self._cancelling = 0
 
     def __enter__(self) -> "Deadline":
-        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
         assert task is not None  # a coroutine runs in one
         self._task, self._cancelling = task, task.cancelling()
-        self.at = loop.time() + self._seconds
+        self.now = loop.time
+        self.at = self.now() + self._seconds
         self._deadlines.add(self, loop)
         return self
 

@@ -1,6 +1,5 @@
 """GraphQL over HTTP: which request is answered how (graphql.github.io/graphql-over-http). Not what a request does."""
 
-import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from http import HTTPStatus
@@ -120,7 +119,7 @@ class GraphQLEndpoint:
         return await self._engine.execute(asked, context, operations=_OPERATIONS["GET"])
 
     async def _answer_body(self, request: Incoming, patience: Patience) -> Answer:
-        judged, context = asyncio.get_running_loop().time(), await self._make_context(request)
+        judged, context = patience.now(), await self._make_context(request)
         body = await self._bodies.small(request, patience)
         if body is not None:
             return await self._answer_read(request, body, context, judged, patience)
@@ -130,7 +129,7 @@ class GraphQLEndpoint:
     async def _answer_read(
         self, request: Incoming, body: bytearray, context: object, judged: float, patience: Patience
     ) -> Answer:
-        if asyncio.get_running_loop().time() - judged > _JUDGED_FOR:
+        if patience.now() - judged > _JUDGED_FOR:
             patience.for_sign_in()
             context = await self._make_context(request)
             patience.without_end()

@@ -36,11 +36,11 @@ class Patience(Deadline):
 
     def for_sign_in(self) -> None:
         """It is at finding out who asks, from now on; then it becomes `ServiceUnavailable`."""
-        self.at, self._too_slow = asyncio.get_running_loop().time() + self._seconds, None
+        self.at, self._too_slow = self.now() + self._seconds, None
 
     def for_body(self, seconds: float, too_slow: Callable[[], Exception]) -> None:
         """It is at reading the body, for which it may be moved further; `too_slow` makes the error."""
-        self.at, self._too_slow = asyncio.get_running_loop().time() + seconds, too_slow
+        self.at, self._too_slow = self.now() + seconds, too_slow
 
     def without_end(self) -> None:
         """It is at what has bounds of its own."""
@@ -51,7 +51,7 @@ class Patience(Deadline):
 
         Whether the caller leaves is told by `receive`, of which watching takes what is left of a body.
         """
-        now = asyncio.get_running_loop().time()
+        now = self.now()
         self.at, self._too_slow, self._operation = now + self._seconds, None, operation
         self._watched_from = now + UNWATCHED_SECONDS
 

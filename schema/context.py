@@ -1,7 +1,8 @@
 """What every resolver finds in `info.context`: who asks, how to read, how to write."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 import strawberry
 from pydantic import SecretStr
@@ -10,7 +11,7 @@ from auth.context import Caller
 from auth.entitlements import Entitlements, Plans
 from auth.history import History
 from db.replica import Replica
-from db.session import Database, Readable, Row
+from db.session import Database
 from engine import sql
 from schema.reading import Reader
 from sealing import Sealer
@@ -31,7 +32,8 @@ class Services:
 class Context:
     """One request. `read` runs reads, `entitlements` decides what may be done, `history` knows what was.
 
-    Each is made when it is asked for: most requests need one of them. Writes are in `resolvers.mutation`.
+    Each is made when it is asked for: most requests need one of them. None points back here: what a request has made
+    shall be gone with it, and not wait for Python's collector. Writes are in `resolvers.mutation`.
     """
 
     __slots__ = ("_entitlements", "_history", "_read", "caller", "services")
@@ -46,28 +48,21 @@ class Context:
     @property
     def read(self) -> Reader:
         if self._read is None:
-            self._read = Reader(self.services.database, self._replica if self.services.replica else None)
+            replica = self.services.replica
+            self._read = Reader(self.services.database, partial(_up_to_date, replica, self.caller) if replica else None)
         return self._read
 
     @property
     def entitlements(self) -> Entitlements:
         if self._entitlements is None:
-            self._entitlements = Entitlements(self.caller, self.services.plans, self._rows)
+            self._entitlements = Entitlements(self.caller, self.services.plans, self.read.rows)
         return self._entitlements
 
     @property
     def history(self) -> History:
         if self._history is None:
-            self._history = History(self.caller, self._rows)
+            self._history = History(self.caller, self.read.rows)
         return self._history
-
-    def _rows(self, read: Readable) -> Awaitable[Sequence[Row]]:
-        return self.read.rows(read)
-
-    def _replica(self) -> Replica | None:
-        """The replica, where it shows all that the caller has written."""
-        replica = self.services.replica
-        return replica if replica is not None and replica.has(self.caller.last_write) else None
 
     def foresee(self, needs: frozenset[str], page: sql.Ahead | None, *, guarded: bool) -> Awaitable[None] | None:
         """Have what the fields of a plan will ask for read together with the account of the caller.
@@ -83,6 +78,11 @@ class Context:
         for made in (self._read, self._entitlements, self._history):
             if made is not None:
                 made.forget()
+
+
+def _up_to_date(replica: Replica, caller: Caller) -> Replica | None:
+    """The replica, where it shows all that the caller has written."""
+    return replica if replica.has(caller.last_write) else None
 
 
 Info = strawberry.Info[Context, None]

@@ -1,8 +1,9 @@
 """The Relay node: anything with a global id. Which nodes exist and who may see them is in resolvers.nodes."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import fields
 from functools import cache
+from operator import attrgetter
 from typing import Any, Self, cast
 from uuid import UUID
 
@@ -29,10 +30,12 @@ class Node:
     @classmethod
     def from_row(cls, row: Row) -> Self:
         """Thin over a row: plain fields carry the names of its columns, and `pk` is the column `id`."""
-        return cls(pk=row.id, **{name: getattr(row, name) for name in _columns(cast("Hashable", cls))})
+        names, values_of = _columns(cast("Hashable", cls))
+        return cls(**dict(zip(names, values_of(row), strict=True)))
 
 
 @cache
-def _columns(kind: Any) -> tuple[str, ...]:
-    """The fields of a node that are read, not answered by a resolver; without `pk`."""
-    return tuple(field.name for field in fields(kind) if field.init and field.name != "pk")
+def _columns(kind: Any) -> tuple[tuple[str, ...], Callable[[Row], tuple[Any, ...]]]:
+    """The fields of a node that are read, not answered by a resolver, and what gets them of a row."""
+    names = tuple(field.name for field in fields(kind) if field.init)
+    return names, attrgetter(*("id" if name == "pk" else name for name in names))

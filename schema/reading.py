@@ -31,7 +31,7 @@ class Reader:
         self._database = database
         self._replica = replica
         self._loaders: dict[Hashable, DataLoader[UUID, Any]] = {}
-        self._at_once = asyncio.Semaphore(MAX_AT_ONCE)
+        self._places: asyncio.Semaphore | None = None
 
     async def row(self, read: Readable) -> Row | None:
         """The only row, or None."""
@@ -40,13 +40,18 @@ class Reader:
 
     async def rows(self, read: Readable) -> Sequence[Row]:
         # A document with fifty root fields must not take the whole pool from everybody else.
-        async with self._at_once:
+        async with self._at_once():
             return await (self._source().rows(read) if isinstance(read, Bound) else self._database.rows(read))
 
     async def value(self, read: Bound) -> Any:
         """The first column of the only row."""
-        async with self._at_once:
+        async with self._at_once():
             return await self._source().value(read)
+
+    def _at_once(self) -> asyncio.Semaphore:
+        if self._places is None:
+            self._places = asyncio.Semaphore(MAX_AT_ONCE)
+        return self._places
 
     def _source(self) -> Database | Replica:
         return (self._replica and self._replica()) or self._database

@@ -75,7 +75,7 @@ def limits_of(used: Used) -> Limits:
     """How much the caller may, and has left."""
     messages = used.quota("aiMessages")
     return Limits(
-        max_portfolios=used.quota("portfolios").limit,
+        max_portfolios=used.limit("portfolios"),
         max_ai_messages=messages.limit,
         ai_messages_used=messages.used,
         ai_messages_remaining=messages.remaining,

@@ -59,7 +59,7 @@ def test_the_hundredth_message_and_the_one_after() -> None:
 
 
 def test_every_check_is_told_in_order() -> None:
-    assert decide(PLANS, replace(FREE, trial_ends_at=NOW - DAY), MESSAGES, 3, NOW).checks == (
+    assert decide(PLANS, FREE._replace(trial_ends_at=NOW - DAY), MESSAGES, 3, NOW).checks == (
         Check(Rule.SIGNED_IN, True, "You are signed in."),
         Check(Rule.ACTIVE, True, "This account is active."),
         Check(Rule.INVITE, True, "You were let in."),
@@ -117,13 +117,13 @@ def test_what_is_allowed_has_no_error() -> None:
             RemedyKind.SIGN_IN,
         ),
         (
-            replace(FREE, active=False),
+            FREE._replace(active=False),
             errors.AccountDisabled,
             "This account is disabled. Ask whoever runs this service.",
             RemedyKind.CONTACT_OPERATOR,
         ),
         (
-            replace(FREE, invited=False),
+            FREE._replace(invited=False),
             errors.InviteRequired,
             "An invite is needed first. Call validateInvite with your code.",
             RemedyKind.USE_INVITE,
@@ -143,7 +143,7 @@ def test_what_comes_before_the_plan(
 def test_of_strangers_and_disabled_accounts_no_more_is_told() -> None:
     stranger, disabled = (
         decide(PLANS, NOBODY, MESSAGES, 5, NOW),
-        decide(PLANS, replace(FREE, active=False), SCANS, 5, NOW),
+        decide(PLANS, FREE._replace(active=False), SCANS, 5, NOW),
     )
     assert [check.rule for check in stranger.checks] == [Rule.SIGNED_IN]
     assert [check.rule for check in disabled.checks] == [Rule.SIGNED_IN, Rule.ACTIVE]
@@ -151,7 +151,7 @@ def test_of_strangers_and_disabled_accounts_no_more_is_told() -> None:
 
 
 def test_an_uninvited_account_learns_of_its_quota_too() -> None:
-    decision = decide(PLANS, replace(FREE, invited=False), PORTFOLIOS, 2, NOW)
+    decision = decide(PLANS, FREE._replace(invited=False), PORTFOLIOS, 2, NOW)
     assert (decision.code, failed(decision)) == ("INVITE_REQUIRED", [Rule.INVITE, Rule.QUOTA])
     assert [remedy.kind for remedy in decision.remedies] == [
         RemedyKind.USE_INVITE,
@@ -216,14 +216,14 @@ def test_what_no_plan_has_is_for_the_operator_to_grant() -> None:
     plans = replace(plans, trial=plans.tiers[0])
     refused = decide(plans, FREE, SCANS, 0, NOW)
     assert refused.message == "Your plan Free does not include scans. Ask whoever runs this service."
-    granted = decide(plans, replace(FREE, overrides=(Override("scans", 1, None),)), SCANS, 0, NOW)
+    granted = decide(plans, FREE._replace(overrides=(Override("scans", 1, None),)), SCANS, 0, NOW)
     assert granted.allowed
     assert detail(granted, Rule.PLAN) == "Your plan Free does not include scans, but a grant or your trial does."
     assert detail(granted, Rule.OVERRIDE) == "You were granted 1 scan a month more, for good."
 
 
 def test_an_override_adds_until_it_ends() -> None:
-    standing = replace(FREE, overrides=(Override("aiMessages", 50, NOW + DAY), Override("scans", None, None)))
+    standing = FREE._replace(overrides=(Override("aiMessages", 50, NOW + DAY), Override("scans", None, None)))
     assert limit_of(PLANS, standing, MESSAGES, NOW + DAY - TICK) == 150
     assert limit_of(PLANS, standing, MESSAGES, NOW + DAY) == 100
     running = decide(PLANS, standing, MESSAGES, 120, NOW)
@@ -240,16 +240,16 @@ def test_an_override_adds_until_it_ends() -> None:
 
 @pytest.mark.parametrize("used", [99, 150])
 def test_an_override_that_ended_is_not_to_blame_where_it_makes_no_difference(used: int) -> None:
-    standing = replace(FREE, overrides=(Override("aiMessages", 50, NOW),))
+    standing = FREE._replace(overrides=(Override("aiMessages", 50, NOW),))
     assert Rule.OVERRIDE not in failed(decide(PLANS, standing, MESSAGES, used, NOW))
 
 
 def test_a_trial_lends_the_better_limit_while_it_runs() -> None:
     plans = replace(PLANS, trial=PLANS.tiers[1])
-    standing = replace(FREE, trial_ends_at=NOW + DAY)
+    standing = FREE._replace(trial_ends_at=NOW + DAY)
     assert limit_of(plans, standing, MESSAGES, NOW + DAY - TICK) == 1000
     assert limit_of(plans, standing, MESSAGES, NOW + DAY) == 100
-    assert limit_of(plans, replace(standing, tier="enterprise"), MESSAGES, NOW) is None
+    assert limit_of(plans, standing._replace(tier="enterprise"), MESSAGES, NOW) is None
     running = decide(plans, standing, MESSAGES, 500, NOW)
     assert running.allowed
     assert detail(running, Rule.TRIAL) == "Your trial includes 1000 AI messages a month until 2026-11-21 18:00 UTC."
@@ -263,9 +263,9 @@ def test_a_trial_lends_the_better_limit_while_it_runs() -> None:
 
 def test_waiting_is_not_offered_where_nothing_is_left_by_then() -> None:
     plans = replace(with_limit(MESSAGES, "free", 0), trial=PLANS.tiers[1])
-    standing = replace(FREE, trial_ends_at=DECEMBER)
+    standing = FREE._replace(trial_ends_at=DECEMBER)
     assert [one.kind for one in decide(plans, standing, MESSAGES, 1000, NOW).remedies] == [RemedyKind.UPGRADE]
-    longer = replace(standing, trial_ends_at=DECEMBER + TICK)
+    longer = standing._replace(trial_ends_at=DECEMBER + TICK)
     assert RemedyKind.WAIT in {one.kind for one in decide(plans, longer, MESSAGES, 1000, NOW).remedies}
 
 
@@ -284,7 +284,7 @@ def test_months_are_calendar_months_in_utc(now: datetime, period: date, reset: d
 
 
 def test_limits_stay_what_clients_can_read() -> None:
-    standing = replace(FREE, overrides=(Override("aiMessages", LARGEST, None),))
+    standing = FREE._replace(overrides=(Override("aiMessages", LARGEST, None),))
     assert limit_of(PLANS, standing, MESSAGES, NOW) == LARGEST
 
 
@@ -379,20 +379,20 @@ def applied(remedy: Remedy, case: dict[str, Any]) -> dict[str, Any]:
     standing, feature = case["standing"], case["feature"]
     match remedy.kind:
         case RemedyKind.SIGN_IN:
-            changes = {"standing": replace(standing, signed_in=True)}
+            changes = {"standing": standing._replace(signed_in=True)}
         case RemedyKind.USE_INVITE:
-            changes = {"standing": replace(standing, invited=True)}
+            changes = {"standing": standing._replace(invited=True)}
         case RemedyKind.UPGRADE:
-            changes = {"standing": replace(standing, tier=remedy.tier)}
+            changes = {"standing": standing._replace(tier=remedy.tier)}
         case RemedyKind.WAIT:
             changes = {"now": remedy.available_at, "used": 0}
         case RemedyKind.DELETE:
             changes = {"used": limit_of(case["plans"], standing, feature, case["now"]) - 1}  # type: ignore[operator]  # there is one
         case _ if remedy.rule is Rule.ACTIVE:
-            changes = {"standing": replace(standing, active=True)}
+            changes = {"standing": standing._replace(active=True)}
         case _:
             grant = Override(feature.key, None, None)
-            changes = {"standing": replace(standing, overrides=(*standing.overrides, grant))}
+            changes = {"standing": standing._replace(overrides=(*standing.overrides, grant))}
     return case | changes
 
 
@@ -439,6 +439,6 @@ def test_an_upgrade_is_to_the_lowest_tier_that_would_do(
             allowing = [
                 tier
                 for tier in TIERS[own + 1 :]
-                if used < expected_limit(plans, replace(standing, tier=tier), key, now)
+                if used < expected_limit(plans, standing._replace(tier=tier), key, now)
             ]
             assert remedy.tier == allowing[0]
