@@ -73,10 +73,16 @@ class Shortcut:
         self._unless = unless
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        there = scope["type"] == "http" and scope["path"] == self._path
-        if there and self._unless is not None:
-            there = all(name != self._unless for name, _value in scope["headers"])
-        await (self._there if there else self._rest)(scope, receive, send)
+        await (self._there if self._leads_there(scope) else self._rest)(scope, receive, send)
+
+    def _leads_there(self, scope: Scope) -> bool:
+        if scope["type"] != "http" or scope["path"] != self._path:
+            return False
+        if self._unless is not None:
+            for name, _value in scope["headers"]:
+                if name == self._unless:
+                    return False
+        return True
 
 
 def _ids() -> Iterator[str]:

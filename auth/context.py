@@ -2,7 +2,7 @@
 
 import asyncio
 import hmac
-from collections.abc import Hashable, Sequence
+from collections.abc import Awaitable, Hashable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -256,15 +256,19 @@ class Caller:
         self._last_write = found.row.last_write if services.replicated else None
         return found.row
 
-    async def _look_up(self, token: VerifiedToken) -> Found | None:
+    def _look_up(self, token: VerifiedToken) -> Awaitable[Found | None]:
+        if self._page is None:
+            return self._authenticator.standings.of(token.issuer, token.subject, self._needs, None)
+        return self._look_up_with_page(token, self._page)
+
+    async def _look_up_with_page(self, token: VerifiedToken, page: Page) -> Found | None:
         standings = self._authenticator.standings
-        if self._page is not None:
-            try:
-                return await standings.of(token.issuer, token.subject, self._needs, self._page)
-            except errors.ServiceUnavailable:
-                # It may be the page that takes too long, which is for its own field to tell.
-                self._page = None
-        return await standings.of(token.issuer, token.subject, self._needs, None)
+        try:
+            return await standings.of(token.issuer, token.subject, self._needs, page)
+        except errors.ServiceUnavailable:
+            # It may be the page that takes too long, which is for its own field to tell.
+            self._page = None
+            return await standings.of(token.issuer, token.subject, self._needs, None)
 
     def _admitted(self, row: Row | None, scopes: frozenset[str] | None) -> Actor | Standing:
         if row is None:

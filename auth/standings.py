@@ -1,6 +1,6 @@
 """The accounts behind tokens, looked up together for all who ask at once. What is found means is for auth.context."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -43,7 +43,7 @@ class Standings:
         self._accounts = Batches(self._read, most=_MOST_ACCOUNTS)
         self._pages = Batches(self._read, most=_MOST_PAGES)
 
-    async def of(self, issuer: str, subject: str, needs: frozenset[str], page: Page | None) -> Found | None:
+    def of(self, issuer: str, subject: str, needs: frozenset[str], page: Page | None) -> Awaitable[Found | None]:
         """The account of an identity, with what is needed of it and a page; None at first sight.
 
         Those who want the same of their accounts are read together, the page with the same values included.
@@ -51,11 +51,12 @@ class Standings:
         identity = issuer, subject
         needs |= self._always
         if page is None:
-            return await self._accounts.get(_Wanted(needs), identity)
+            return self._accounts.get(_Wanted(needs), identity)
         wanted = _Wanted(needs, page.statement, tuple(page.values.items()))
-        if not _hashable(wanted.values):
-            return (await self._read(wanted, [identity])).get(identity)
-        return await self._pages.get(wanted, identity)
+        return self._pages.get(wanted, identity) if _hashable(wanted.values) else self._apart(wanted, identity)
+
+    async def _apart(self, wanted: _Wanted, identity: _Identity) -> Found | None:
+        return (await self._read(wanted, [identity])).get(identity)
 
     async def aclose(self) -> None:
         """Stop what is still read."""

@@ -43,8 +43,7 @@ class Refused:
     faults: tuple[InputFault, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Executed:
+class Executed(NamedTuple):
     """The operation ran. `data` is null where an error reached the root; `cost` is there where it was asked for."""
 
     data: dict[str, Any] | None

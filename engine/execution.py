@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from graphql import ExecutionResult, GraphQLError, OperationDefinitionNode, OperationType
@@ -110,24 +110,25 @@ class Engine:
         if refused is not None:
             return refused
         try:
-            answer = await self._run(document, operation, request, root, context)
+            running = self._run(document, operation, request, root, context)
+            answer = running if isinstance(running, Refused) else await running
         except TooManyFieldsError as error:
             return refuse_too_complex(error)
         return self._with_cost(answer, document, operation, request.variables) if request.report_cost else answer
 
-    async def _run(
+    def _run(
         self,
         document: Document,
         operation: OperationDefinitionNode,
         request: GraphQLRequest,
         root: object,
         context: object,
-    ) -> Answer:
+    ) -> Refused | Awaitable[Answer]:
         plan = None
         if self._planner is not None:
             plan = self._planner.plan(document.planned, document.ast, operation, request.variables)
         if plan is None:
-            return await self._run_uncompiled(document, request, root, context)
+            return self._run_uncompiled(document, request, root, context)
         variables = get_variable_values(
             self._schema,
             operation.variable_definitions or (),
@@ -137,7 +138,7 @@ class Engine:
         )
         if isinstance(variables, list):
             return _refuse_input(variables)
-        return await plan.run(
+        return plan.run(
             root,
             context,
             variables=variables,
@@ -178,7 +179,7 @@ class Engine:
     ) -> Answer:
         if isinstance(answer, Refused):
             return answer
-        return replace(answer, cost=self._documents.cost(document, operation, variables))
+        return answer._replace(cost=self._documents.cost(document, operation, variables))
 
     def _refusal_of_values(
         self, document: Document, operation: OperationDefinitionNode, variables: Mapping[str, Any]

@@ -11,11 +11,11 @@ LOOK_EVERY = 0.025
 
 
 class Deadlines:
-    """Those of one event loop. A timer for each would cost a request as much as to parse its body."""
+    """Those of one event loop at a time. A timer for each would cost a request as much as to parse its body."""
 
     def __init__(self) -> None:
         self._running: dict[Deadline, None] = {}
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
 
     def within(self, seconds: float) -> "Deadline":
         """Cancels the block after so many seconds, which becomes `TimeoutError`, as by `asyncio.timeout`."""
@@ -23,9 +23,9 @@ class Deadlines:
 
     def add(self, deadline: "Deadline", loop: asyncio.AbstractEventLoop) -> None:
         """Look after it from now on."""
-        if self._loop is not loop:
+        if self.loop is not loop:
             self._running.clear()
-            self._loop = loop
+            self.loop = loop
             self._look_later(loop)
         self._running[deadline] = None
 
@@ -38,7 +38,7 @@ class Deadlines:
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         if not self._running:
-            self._loop = None
+            self.loop = None
             return
         self._look_later(loop)
         now = loop.time()
@@ -59,9 +59,13 @@ class Deadline:
         self._cancelling = 0
 
     def __enter__(self) -> "Deadline":
-        loop = asyncio.get_running_loop()
+        # The loop of the others, if a task of it runs here: to ask which loop runs is a call of the kernel.
+        loop = self._deadlines.loop or asyncio.get_running_loop()
         task = asyncio.current_task(loop)
-        assert task is not None  # a coroutine runs in one
+        if task is None:
+            loop = asyncio.get_running_loop()
+            task = asyncio.current_task(loop)
+            assert task is not None  # a coroutine runs in one
         self._task, self._cancelling = task, task.cancelling()
         self.now = loop.time
         self.at = self.now() + self._seconds

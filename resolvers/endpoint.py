@@ -20,7 +20,7 @@ from resolvers.incoming import Incoming
 from resolvers.negotiation import GRAPHQL_JSON, HTML, JSON, MAX_HEADER, preferred
 from resolvers.patience import Patience
 from resolvers.refusals import BadRequest, MethodNotAllowed, NotAcceptable
-from resolvers.request import of_body, of_query, require_json
+from resolvers.request import is_large, of_body, of_large_body, of_query, require_json
 
 MakeContext = Callable[[Incoming], Awaitable[object]]
 
@@ -91,7 +91,8 @@ class GraphQLEndpoint:
                 with patience:
                     answer = await (self._answer_query if is_get else self._answer_body)(request, patience)
             finally:
-                await patience.unwatch()
+                if patience.watched:
+                    await patience.unwatch()
             return _response(answer, media_type, _request_id(request), is_get=is_get)
         except ClientDisconnect:
             return Response(status_code=_CLIENT_LEFT)
@@ -133,7 +134,7 @@ class GraphQLEndpoint:
             patience.for_sign_in()
             context = await self._make_context(request)
             patience.without_end()
-        asked = await of_body(body)
+        asked = await of_large_body(body) if is_large(body) else of_body(body)
         patience.for_execution(asked.operation_name)
         return await self._engine.execute(asked, context, operations=_OPERATIONS["POST"])
 

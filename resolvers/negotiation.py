@@ -77,7 +77,7 @@ def preferred(accept: str, offers: tuple[str, ...]) -> str | None:
 
 def is_json(content_type: Sequence[str]) -> bool:
     """Whether the values of the `Content-Type` header say JSON in UTF-8, once, and nothing else."""
-    return list(content_type) == [JSON] or _is_json(content_type)
+    return (len(content_type) == 1 and content_type[0] == JSON) or _is_json(content_type)
 
 
 def _is_json(content_type: Sequence[str]) -> bool:

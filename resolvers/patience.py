@@ -21,7 +21,7 @@ UNWATCHED_SECONDS = 0.05
 class Patience(Deadline):
     """Cancels the block when it takes too long for what it is at, or when the caller has left.
 
-    The first becomes the error of what it is at, the second `ClientDisconnect`. At the end, `unwatch`.
+    The first becomes the error of what it is at, the second `ClientDisconnect`. Where it was `watched`, `unwatch` it.
     """
 
     def __init__(self, deadlines: Deadlines, seconds: float, receive: Receive) -> None:
@@ -68,8 +68,13 @@ class Patience(Deadline):
             _log.warning("execution.timed_out", operation=(self._operation or "")[:100], seconds=self._seconds)
             raise ServiceUnavailable(f"The answer took longer than {self._seconds:g} seconds.") from None
 
+    @property
+    def watched(self) -> bool:
+        """Whether somebody asks for what is left of the body, to learn whether the caller leaves."""
+        return self._watch is not None
+
     async def unwatch(self) -> None:
-        """Have nobody ask for what is left of the body any more."""
+        """Have nobody ask any more."""
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)

@@ -44,15 +44,22 @@ def of_query(query: bytes) -> GraphQLRequest:
     return _graphql_request(_from_query(query))
 
 
-async def of_body(body: bytearray) -> GraphQLRequest:
+def is_large(body: bytearray) -> bool:
+    """Whether to read it takes long enough that others must be served meanwhile: `of_large_body`."""
+    return len(body) > _LARGE
+
+
+def of_body(body: bytearray) -> GraphQLRequest:
     """The GraphQL request in a body, which is cleared; `BadRequest` or `BadUserInput` where there is none."""
-    # What takes a tenth of a second is done in a thread, and in one at a time: each needs the size of the body again.
-    large = len(body) > _LARGE
     try:
-        if len(body) <= _SMALL:
-            return _of_small_body(bytes(body))
-        if not large:
-            return _graphql_request(_json_object(body, "The body"))
+        return _of_small_body(bytes(body)) if len(body) <= _SMALL else _graphql_request(_json_object(body, "The body"))
+    finally:
+        body.clear()
+
+
+async def of_large_body(body: bytearray) -> GraphQLRequest:
+    """`of_body` in a thread, and of one body at a time: each needs its size again."""
+    try:
         async with _PARSING:
             return _graphql_request(await asyncio.to_thread(_json_object, body, "The body"))
     finally:

@@ -91,4 +91,4 @@ async def test_nothing_is_left_to_look_at() -> None:
             pass
         await asyncio.sleep(0.01)
         assert not all_of_them._running
-        assert all_of_them._loop is None
+        assert all_of_them.loop is None
