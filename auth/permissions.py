@@ -24,7 +24,7 @@ class Guard(BasePermission):
         self.judge(caller.known_actor or await caller.actor())
         return True
 
-    def has_permission_at_once(self, source: Any, info: Info[Any, Any], **kwargs: Any) -> bool | None:
+    def has_permission_at_once(self, source: Any, info: Info[Any, Any]) -> bool | None:
         """The same where the account is known already, for plans of the engine; None where it is not."""
         actor = info.context.caller.known_actor
         if actor is None:

@@ -3,7 +3,7 @@
 from engine.answers import Answer, Executed, InputFault, Reason, Refused
 from engine.execution import Engine, GraphQLRequest
 from engine.limits import Cost, Limits
-from engine.plans import AT_ONCE, LATER, NEEDS
+from engine.plans import AT_ONCE, LATER, NEEDS, AtOnce
 from engine.strings import unstorable_strings
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "LATER",
     "NEEDS",
     "Answer",
+    "AtOnce",
     "Cost",
     "Engine",
     "Executed",

@@ -8,13 +8,13 @@ from domain.refusal import Refused
 from engine import AT_ONCE
 from resolvers.mutation import Work, mutation
 from schema.accounts import (
+    OWN_USER_AT_ONCE,
     UpdateProfileInput,
     UpdateProfilePayload,
     User,
     ValidateInviteInput,
     ValidateInvitePayload,
     own_user,
-    own_user_at_once,
 )
 from schema.context import Info
 
@@ -23,7 +23,7 @@ from schema.context import Info
 class AccountsQuery:
     @strawberry.field(
         permission_classes=[IsAuthenticated, has_scope("account:read")],
-        metadata={AT_ONCE: own_user_at_once},
+        metadata={AT_ONCE: OWN_USER_AT_ONCE},
         description="The caller's account. An invite is not needed; an API key needs the scope account:read.",
     )
     async def me(self, info: Info) -> User | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
+from uuid import UUID
 
 from db.composed import COSTLY, SPELLED
 from db.session import Read
@@ -14,9 +15,9 @@ from schema.context import Context
 def _prepare(make: Callable[[], Read]) -> Fetch:
     prepared = PreparedText(make)
 
-    def fetch(context: Context, values: Mapping[str, Any], ahead: Ahead | None) -> str | Awaitable[str]:
-        known = context.caller.page(ahead, values["parent"]) if ahead is not None else None
-        return context.read.value(prepared(**values)) if known is None else known
+    def fetch(context: Context, parent: UUID, values: Mapping[str, Any], ahead: Ahead | None) -> str | Awaitable[str]:
+        known = context.caller.page(ahead, parent) if ahead is not None else None
+        return context.read.value(prepared(**values, parent=parent)) if known is None else known
 
     return fetch
 

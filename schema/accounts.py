@@ -12,7 +12,7 @@ import clock
 from auth.permissions import has_scope
 from db import queries
 from db.models import USERNAME, USERNAME_RULE
-from engine import LATER, NEEDS
+from engine import LATER, NEEDS, AtOnce
 from errors import Faults, NotFound
 from schema.api_keys import ApiKey
 from schema.context import Info
@@ -120,12 +120,6 @@ class User(Node):
         return [ApiKey.from_row(row) for row in rows]
 
 
-def own_user_at_once(info: Info) -> Any:
-    """The same where it was read together with the caller's standing."""
-    foreseen = info.context.caller.known()
-    return LATER if foreseen is None else User.from_row(foreseen.row)
-
-
 async def own_user(info: Info) -> User:
     """The caller's own account; it can only be gone if it went during this request."""
     actor = await info.context.caller.actor()
@@ -134,6 +128,15 @@ async def own_user(info: Info) -> User:
     if row is None:
         raise NotFound("This account does not exist any more.")
     return User.from_row(row)
+
+
+def _own_user_as_foreseen(info: Info, _nothing: None) -> Any:
+    foreseen = info.context.caller.known()
+    return LATER if foreseen is None else User.from_row(foreseen.row)
+
+
+OWN_USER_AT_ONCE = AtOnce(lambda: None, _own_user_as_foreseen)
+"""`own_user` where it was read together with the caller's standing."""
 
 
 @strawberry.type

@@ -10,7 +10,7 @@ import strawberry
 from db.queries.paging import Listing, Order, Position, Window, order_of
 from db.queries.relation import Relation, Wanted
 from db.session import Row
-from engine import AT_ONCE, LATER, sql
+from engine import AT_ONCE, LATER, AtOnce, sql
 from errors import Faults, collect_faults
 from schema.context import Info
 from schema.node import Node
@@ -132,8 +132,8 @@ def callers(kind: type[N], page: Callable[..., Listing]) -> dict[str, Any]:
     So the engine can have it read with the account, and needs no resolver where the account is known already.
     """
 
-    def at_once(info: Info, **given: Any) -> Any:
+    def answer(info: Info, listing: Listing) -> Any:
         actor = info.context.caller.known_actor
-        return LATER if actor is None else connect(kind, page(**given), actor.user_id)
+        return LATER if actor is None else connect(kind, listing, actor.user_id)
 
-    return {sql.CALLERS: page, AT_ONCE: at_once}
+    return {sql.CALLERS: page, AT_ONCE: AtOnce(page, answer)}

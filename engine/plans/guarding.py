@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping
 from types import FunctionType
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from strawberry.exceptions import PermissionReturnedNonBooleanError
 from strawberry.execution import optimized_is_awaitable as is_awaitable
@@ -18,19 +18,27 @@ Guarded = Callable[[Any, Any, Mapping[str, Any]], Any]
 
 
 AT_ONCE = "at_once"
-"""In the `metadata` of a field whose permissions are all `QuickPermission`s: what answers it without waiting.
-
-A function of `info` and the arguments, that returns what the resolver would, or `LATER`.
-"""
+"""In the `metadata` of a field whose permissions are all `QuickPermission`s: an `AtOnce`."""
 LATER = object()
 """Says that the resolver has to be asked, which may wait."""
+
+
+class AtOnce(NamedTuple):
+    """How a field is answered without its resolver: the same, or `LATER`.
+
+    `read` makes of the arguments what is asked for, and raises as the resolver would; `answer` makes the value of that,
+    given `info` and it.
+    """
+
+    read: Callable[..., Any]
+    answer: Callable[[Any, Any], Any]
 
 
 @runtime_checkable
 class QuickPermission(Protocol):
     """A permission that may know without waiting."""
 
-    def has_permission_at_once(self, source: Any, info: Any, **kwargs: Any) -> bool | None:
+    def has_permission_at_once(self, source: Any, info: Any) -> bool | None:
         """True or an error where `has_permission` would come to that; anything else where that has to be asked."""
 
 
@@ -63,17 +71,19 @@ def guarded(declared: StrawberryField, converter: GraphQLCoreConverter) -> Guard
             told["info"] = info
         return await (function(source, **told) if with_source else function(**told))
 
-    at_once = declared.metadata.get(AT_ONCE)
+    at_once: AtOnce | None = declared.metadata.get(AT_ONCE)
     if at_once is None or len(quick) < len(permissions):
         return ask
+    read, answer = at_once
 
     def tell(source: Any, raw_info: Any, given: Mapping[str, Any]) -> Any:
         info: Any = info_class(_raw_info=raw_info, _field=declared)
-        told = arguments.convert(given, info) if given else {}
         for permission in quick:
-            if permission.has_permission_at_once(source, info, **told) is not True:
+            if permission.has_permission_at_once(source, info) is not True:
                 return ask(source, raw_info, given)
-        value = at_once(info, **told)
+        ahead = raw_info.ahead
+        asked = read(**arguments.convert(given, info)) if ahead is None else ahead.asked
+        value = answer(info, asked)
         return ask(source, raw_info, given) if value is LATER else value
 
     return tell

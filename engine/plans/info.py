@@ -16,7 +16,7 @@ from strawberry.execution import optimized_is_awaitable
 
 from engine.plans.places import Place, path_of
 from engine.plans.running import Run
-from engine.plans.selections import Field
+from engine.plans.selections import Ahead, Field
 
 
 class ResolveInfo:
@@ -31,6 +31,11 @@ class ResolveInfo:
         self._field = field
         self._place = place
         self._run = run
+
+    @property
+    def ahead(self) -> Ahead | None:
+        """What may be read of this field before it is resolved."""
+        return self._run.ahead if self._run.ahead_of is self._field else None
 
     @property
     def field_name(self) -> str:

@@ -9,7 +9,7 @@ from graphql.execution.values import VariableValues
 from engine.answers import Executed
 from engine.plans.resolving import Resolving
 from engine.plans.running import Run
-from engine.plans.selections import Composed, Field, Operation, Selections, Slot
+from engine.plans.selections import Ahead, Composed, Field, Operation, Selections, Slot
 from engine.plans.source import compile_plan
 from engine.plans.steps import Coroutine
 
@@ -66,7 +66,9 @@ class Plan:
         """
         run = Run(self._operation, root, context, variables=variables, extensions=extensions, max_fields=max_fields)
         if foresee is not None and (self._guarded or self.needs or self._ahead):
-            run.ahead = self._ahead(run) if self._ahead else None
+            if self._ahead is not None:
+                run.ahead_of, ahead = self._ahead
+                run.ahead = ahead(run)
             foreseen = foresee(context, self.needs, run.ahead, guarded=self._guarded)
             if foreseen is not None:
                 await foreseen
@@ -93,9 +95,9 @@ def _is_guarded(field: Field) -> bool:
     return bool(getattr(declared, "extensions", ()))
 
 
-def _aheads(selections: Selections) -> Iterator[Callable[[Run], Any]]:
+def _aheads(selections: Selections) -> Iterator[tuple[Field, Callable[[Run], Ahead | None]]]:
     """Of the fields at the root of a query. One is enough: several would wait for each other in one statement."""
     for field in () if selections.serial else selections.root.fields:
         composed = field.slot.composed
         if composed is not None and composed.ahead is not None:
-            yield composed.ahead
+            yield field, composed.ahead

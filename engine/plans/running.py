@@ -13,7 +13,7 @@ from strawberry.execution import optimized_is_awaitable as is_awaitable
 
 from engine.bounded import Futures, TooManyFieldsError, settle
 from engine.plans.places import Place, keys_of
-from engine.plans.selections import Operation, Slot
+from engine.plans.selections import Ahead, Field, Operation, Slot
 
 Waiting = list[tuple[Any, Awaitable[Any]]]
 """Of an object or list: what is still to come, by its key or index."""
@@ -27,6 +27,7 @@ class Run:
         "_made",
         "_nulled",
         "ahead",
+        "ahead_of",
         "context",
         "errors",
         "extensions",
@@ -56,7 +57,8 @@ class Run:
         self.max_fields = max_fields
         self.fields_left = max_fields
         self.errors: list[GraphQLError] = []
-        self.ahead: Any = None
+        self.ahead: Ahead | None = None
+        self.ahead_of: Field | None = None
         self._made: list[Any] = []
         self._nulled: set[Place | None] = set()
         self.tasks: Futures = set()

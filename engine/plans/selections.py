@@ -50,6 +50,14 @@ class Composer(Protocol):
         """What answers the objects of this slot; None where the plan does. `grow` is told of bytes it takes later."""
 
 
+class Ahead(Protocol):
+    """What a field at the root is going to ask for, and may be read before: only its composer knows more of it."""
+
+    @property
+    def asked(self) -> Any:
+        """What the field asks for, as it declares (`AtOnce.read`)."""
+
+
 class Composed(NamedTuple):
     """`step`: from the ordinary step for the objects of a slot to one that passes on to it what it cannot answer.
 
@@ -58,7 +66,7 @@ class Composed(NamedTuple):
     """
 
     step: Callable[[Complete], Complete]
-    ahead: Callable[[Any], Any] | None = None
+    ahead: Callable[[Any], Ahead | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

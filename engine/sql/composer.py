@@ -1,6 +1,7 @@
 """Answers pages in one statement: asked for each field when a plan is compiled, and for each value when it runs."""
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from operator import is_
 from typing import Any, NamedTuple
 
 import orjson
@@ -25,8 +26,9 @@ _SHAPE_BYTES = 60_000
 _LONGEST_NAME = 63
 """Of a column (NAMEDATALEN of Postgres, less one)."""
 
-Fetch = Callable[[Any, Mapping[str, Any], Ahead | None], str | Awaitable[str]]
-"""Runs a prepared statement for a context, with the values of its parameters; or has what was read of it ahead."""
+Fetch = Callable[[Any, Any, Mapping[str, Any], Ahead | None], str | Awaitable[str]]
+"""Runs a prepared statement for a context, a parent and the values of its other parameters; or has what was read ahead.
+"""
 Prepare = Callable[[Callable[[], Select[Any]]], Fetch]
 """It is told how to make the statement, so that only its text need be kept."""
 
@@ -89,6 +91,7 @@ class _Statements:
         self._ways = ways
         self._grow = grow
         self._by_shape: dict[Hashable, Statement | None] = {}
+        self._last_ahead: tuple[list[Listing], Ahead] | None = None
 
     def of(self, listings: Sequence[Listing]) -> Statement | None:
         """That for these lists; None where there is none, or there would be too many."""
@@ -107,8 +110,16 @@ class _Statements:
             listings = self.listings(listing(run), run)
         except Exception:  # noqa: BLE001 - a fault of arguments: the field has it at the place where it belongs
             return None
+        last = self._last_ahead
+        # Where they come of constants, they are the same objects each time.
+        if last is not None and all(map(is_, last[0], listings)):
+            return last[1]
         statement = self._by_shape.get(_shape(listings))
-        return None if statement is None else Ahead(statement, self.values(statement, listings))
+        if statement is None:
+            return None
+        ahead = Ahead(listings[0], statement, self.values(statement, listings))
+        self._last_ahead = listings, ahead
+        return ahead
 
     def listings(self, first: Listing, run: Run) -> list[Listing]:
         """Those of all pages, of which the first is told."""
@@ -157,18 +168,22 @@ class _Composition:
         """The page as JSON of Postgres'. One of many objects in a list is left to the batches of the ordinary way."""
         if not isinstance(value, Page) or _in_list(place):
             return self._otherwise(value, place, run)
+        ahead = run.ahead if isinstance(run.ahead, Ahead) and run.ahead.asked is value.read else None
+        found = self._asked(value, run) if ahead is None else (ahead.statement, ahead.values)
+        if found is None:
+            return self._otherwise(value, place, run)
+        statement, values = found
+        json = statement.fetch(run.context, value.of, values, ahead)
+        return orjson.Fragment(json) if isinstance(json, str) else _spliced(json)
+
+    def _asked(self, page: Page, run: Run) -> tuple[Statement, Mapping[str, Any]] | None:
         statements = self._statements
         try:
-            listings = statements.listings(value.read, run)
+            listings = statements.listings(page.read, run)
         except Exception:  # noqa: BLE001 - a fault of arguments: the ordinary way has it at the places where it belongs
-            return self._otherwise(value, place, run)
+            return None
         statement = statements.of(listings)
-        if statement is None:
-            return self._otherwise(value, place, run)
-        values = statements.values(statement, listings)
-        ahead = run.ahead if run.ahead == Ahead(statement, values) else None
-        json = statement.fetch(run.context, values | {"parent": value.of}, ahead)
-        return orjson.Fragment(json) if isinstance(json, str) else _spliced(json)
+        return None if statement is None else (statement, statements.values(statement, listings))
 
 
 async def _spliced(json: Awaitable[str]) -> orjson.Fragment:

@@ -276,5 +276,6 @@ class Statement:
 class Ahead:
     """A page that an operation is going to ask for, with the values of all parameters but `parent`."""
 
+    asked: Listing
     statement: Statement
     values: Mapping[str, Any]
