@@ -6,8 +6,11 @@ from typing import Any
 import asyncpg
 import pytest
 from sqlalchemy import update
+from starlette.applications import Starlette
 
 import clock
+import errors
+from auth.standings import Standings
 from db import migrate, queries
 from db.models import User
 from db.session import Database
@@ -152,3 +155,25 @@ async def test_the_plan_is_kept_however_many_ask(scratch_url: str) -> None:
         assert [tuple(row) for row in await connection.fetch(kept, "%identity_deleted_at%")] == [(15, 5)] * 3
     finally:
         await connection.close()
+
+
+@pytest.mark.skipif(not COMPILED, reason="only plans have it looked up before")
+async def test_when_the_look_up_fails_each_who_asks_is_told_and_it_is_not_tried_again(
+    people: list[Person], gql: Gql, app: Starlette, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = "{ me { id } scans(first: 1) { totalCount } nodes(ids: []) { id } }"
+    for _ in range(3):
+        assert not (await gql(people[1], document)).errors
+    tried: list[object] = []
+
+    async def fail(*asked: object) -> None:
+        tried.append(asked)
+        raise errors.ServiceUnavailable("The database is out of reach.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Standings, "of", fail)
+        answer = await gql(people[1], document)
+    assert [error["extensions"]["code"] for error in answer.errors] == ["SERVICE_UNAVAILABLE"] * len(answer.errors)
+    assert answer.errors
+    assert len(tried) <= 2  # with the page, and without
+    assert not (await gql(people[1], document)).errors

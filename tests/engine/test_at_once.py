@@ -1,0 +1,148 @@
+"""Guarded fields that are answered without waiting: the same answers, and the resolver where that is not so."""
+
+import asyncio
+from typing import Any
+
+import pytest
+import strawberry
+from strawberry.permission import BasePermission
+
+import engine
+from engine import AT_ONCE, LATER, AtOnce, Engine, Executed, GraphQLRequest
+from engine.plans.guarding import QuickPermission
+from tests.engine.conftest import PlansAtOnce
+
+Info = strawberry.Info[dict[str, Any], None]
+
+
+class Slow(BasePermission):
+    """Lets in who is `in`; notes that it was asked."""
+
+    async def has_permission(self, source: Any, info: Info, **kwargs: Any) -> bool:
+        info.context["log"].append("asked")
+        return self._judge(info)
+
+    def _judge(self, info: Info) -> bool:
+        if not info.context["in"]:
+            raise ValueError("Not in.")
+        return True
+
+
+class Quick(Slow):
+    """May tell at once, once it `knows`."""
+
+    def has_permission_at_once(self, source: Any, info: Info) -> bool | None:
+        info.context["log"].append("asked at once")
+        return self._judge(info) if info.context["knows"] else info.context.get("says")
+
+
+def _read(number: int = 1) -> int:
+    if number == 13:
+        raise ValueError("unlucky")
+    return number
+
+
+def _answer(info: Info, number: int) -> Any:
+    info.context["log"].append("at once")
+    return info.context.get("answer", f"number {number}")
+
+
+def field(*permissions: type[BasePermission]) -> Any:
+    async def resolve(self: Any, info: Info, number: int = 1) -> str:
+        info.context["log"].append("resolved")
+        await asyncio.sleep(0)
+        return f"number {_read(number)}"
+
+    return strawberry.field(resolve, permission_classes=[*permissions], metadata={AT_ONCE: AtOnce(_read, _answer)})
+
+
+@strawberry.type
+class Query:
+    quick: str = field(Quick)
+    mixed: str = field(Quick, Slow)
+    twice: str = field(Quick, Quick)
+    open: str = strawberry.field(resolver=lambda: "open")
+
+
+@strawberry.type
+class Mutation:
+    change: str = strawberry.mutation(resolver=lambda: "changed", permission_classes=[Quick])
+
+
+SCHEMA = strawberry.Schema(Query, Mutation)
+
+
+async def asked(document: str, subject: Engine | None = None, **context: Any) -> tuple[Any, Any, list[str]]:
+    log: list[str] = []
+    given = {"log": log, "in": True, "knows": True} | context
+    answer = await (subject or PlansAtOnce(SCHEMA)).execute(GraphQLRequest(document), given)
+    assert isinstance(answer, Executed)
+    return answer.data, [(error.message, error.path) for error in answer.errors], log
+
+
+async def test_who_may_not_gets_no_answer() -> None:
+    for knows in (True, False):
+        data, errors, log = await asked("{ quick }", None, **{"in": False, "knows": knows})
+        assert (data, errors) == (None, [("Not in.", ["quick"])])
+        assert not {"at once", "resolved"} & set(log)
+
+
+async def test_what_is_known_is_answered_without_the_resolver() -> None:
+    assert await asked("{ quick }") == ({"quick": "number 1"}, [], ["asked at once", "at once"])
+    data, errors, log = await asked("{ a: quick(number: 3) b: twice(number: 4) }")
+    assert (data, errors) == ({"a": "number 3", "b": "number 4"}, [])
+    assert "resolved" not in log
+
+
+@pytest.mark.parametrize("says", [None, False, 1, "yes"])
+async def test_only_true_lets_in_at_once(says: Any) -> None:
+    assert await asked("{ quick }", knows=False, says=says) == (
+        {"quick": "number 1"},
+        [],
+        ["asked at once", "asked", "resolved"],
+    )
+
+
+async def test_what_has_to_wait_is_resolved() -> None:
+    data, errors, log = await asked("{ quick(number: 2) }", answer=LATER)
+    assert (data, errors) == ({"quick": "number 2"}, [])
+    assert log == ["asked at once", "at once", "asked", "resolved"]
+
+
+async def test_one_slow_permission_is_enough_to_wait() -> None:
+    assert await asked("{ mixed }") == ({"mixed": "number 1"}, [], ["asked", "asked", "resolved"])
+
+
+@pytest.mark.parametrize("document", ["{ quick(number: 13) }", "{ a: quick b: twice(number: 13) }", "{ mixed }"])
+async def test_the_same_as_by_graphql_core(document: str) -> None:
+    for given in ({}, {"in": False}, {"knows": False}, {"answer": LATER}):
+        here = await asked(document, None, **given)
+        assert here[:2] == (await asked(document, Engine(SCHEMA, compiled=False), **given))[:2]
+
+
+async def test_what_guards_will_ask_for_is_had_before_anything_runs() -> None:
+    told: list[Any] = []
+
+    def foresee(context: Any, needs: frozenset[str], ahead: Any, *, guarded: bool) -> Any:
+        told.append(guarded)
+
+        async def find_out() -> None:
+            await asyncio.sleep(0)
+            context["knows"] = True
+
+        return find_out() if guarded else None
+
+    subject = PlansAtOnce(SCHEMA, foresee=foresee)
+    assert await asked("{ open quick }", subject, knows=False) == (
+        {"open": "open", "quick": "number 1"},
+        [],
+        ["asked at once", "at once"],
+    )
+    await asked("{ open }", subject)
+    await asked("mutation { change }", subject)
+    assert told == [True]
+
+
+def test_what_is_public_is_named() -> None:
+    assert issubclass(Quick, QuickPermission)
+    assert {"AT_ONCE", "LATER", "AtOnce"} <= set(engine.__all__)
