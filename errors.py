@@ -195,11 +195,15 @@ class Faults:
         if not holds:
             self.add(path, message)
 
+    def check(self) -> None:
+        """Raise one `BadUserInput` with all of them, if there are any."""
+        if self.found:
+            raise BadUserInput(" ".join(map(str, self.found[:5])), tuple(self.found))
+
 
 @contextmanager
 def collect_faults() -> Iterator[Faults]:
-    """Gather the faults of an input and raise one `BadUserInput` with all of them on leaving."""
+    """Gather the faults of an input, and `check` on leaving."""
     faults = Faults()
     yield faults
-    if faults.found:
-        raise BadUserInput(" ".join(map(str, faults.found[:5])), tuple(faults.found))
+    faults.check()

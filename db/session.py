@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
+from types import TracebackType
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +23,7 @@ from db.account_writes import wrote
 from db.changes import Changes
 from db.reads import Admit, ReadPool
 from db.statements import Bound, Read, Readable, Row
-from db.transactions import Session, Transactions
+from db.transactions import LoneSession, Session, Transactions
 from db.url import dsn
 
 __all__ = ["Bound", "Database", "Read", "Readable", "Row", "Session", "after_commit", "announce", "wrote"]
@@ -71,17 +72,23 @@ class Database:
         self._unavailable = partial(unavailable_when_out_of_reach, quiet=admit is not None)
         self._changes = Changes(self.rows, channel=f"{schema or 'gatehouse'}_usage")
 
-    @asynccontextmanager
-    async def transaction(self, *, alone: bool = False) -> AsyncIterator[Session]:
+    def transaction(self, *, alone: bool = False) -> AbstractAsyncContextManager[Session]:
         """One transaction, committed when the block ends and rolled back when it raises. Below it nobody commits.
 
-        `alone`: the block writes in one prepared statement, and there is nothing to roll back when it fails.
+        `alone`: the block writes in one prepared statement, and there is nothing to roll back when it fails. What was
+        sent on a connection that breaks then is not sent again, since it may have been done.
         """
+        if alone and self._transactions is not None and not self._replicated:
+            return _Alone(self._transactions, self._tell)
+        return self._transaction()
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[Session]:
         session: Session | None = None
         try:
             with unavailable_when_out_of_reach():
                 # What is noted of a write belongs to its transaction.
-                async with self._begin(alone=alone and not self._replicated) as session:
+                async with self._begin() as session:
                     yield session
                     if self._replicated:
                         await account_writes.note(session)
@@ -91,10 +98,8 @@ class Database:
             raise
         self._tell(session)
 
-    def _begin(self, *, alone: bool) -> AbstractAsyncContextManager[Session]:
-        if self._transactions is None:
-            return self._pooled()
-        return self._transactions.alone() if alone else self._transactions.begin()
+    def _begin(self) -> AbstractAsyncContextManager[Session]:
+        return self._pooled() if self._transactions is None else self._transactions.begin()
 
     @asynccontextmanager
     async def _pooled(self) -> AsyncIterator[Session]:
@@ -152,6 +157,34 @@ class Database:
         if self._transactions is not None:
             await self._transactions.close()
         await self._engine.dispose()
+
+
+class _Alone(AbstractAsyncContextManager[Session]):
+    """A statement that is a transaction of its own, without BEGIN and COMMIT: `Database.transaction(alone=True)`."""
+
+    def __init__(self, transactions: Transactions, tell: Callable[[Session], None]) -> None:
+        self._transactions = transactions
+        self._tell = tell
+
+    async def __aenter__(self) -> Session:
+        with unavailable_when_out_of_reach():
+            self._link = await self._transactions.take()
+        self._session = LoneSession(self._link.driver)
+        return self._session
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._transactions.give(self._link, error)
+        try:
+            if error is not None:
+                with unavailable_when_out_of_reach():
+                    raise error
+        except (asyncio.CancelledError, errors.ServiceUnavailable):
+            # It may have been done although nobody learns of it any more. To tell too much does no harm.
+            self._tell(self._session)
+            raise
+        self._tell(self._session)
 
 
 _CHANGED, _CALLBACKS = "changed", "callbacks"

@@ -60,8 +60,23 @@ class Session(AsyncSession):
         return row[0] if row is not None else None
 
 
+class LoneSession(Session):
+    """For work that is one prepared statement: it runs those, and nothing else.
+
+    What SQLAlchemy keeps of a session is not made, which takes as long as to send the statement.
+    """
+
+    def __init__(self, driver: asyncpg.Connection) -> None:
+        self.driver = driver
+        self._noted: dict[Any, Any] = {}
+
+    @property
+    def info(self) -> dict[Any, Any]:
+        return self._noted
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class _Link:
+class Link:
     """One connection, as SQLAlchemy has it and as its driver does."""
 
     alchemy: AsyncConnection
@@ -81,7 +96,7 @@ class Transactions:
 
     def __init__(self, engine: AsyncEngine, size: int, *, wait: float) -> None:
         self._engine = engine
-        self._pool: Pool[_Link] = Pool(size, wait=wait, connect=self._connect, disconnect=_disconnect)
+        self._pool: Pool[Link] = Pool(size, wait=wait, connect=self._connect, disconnect=_disconnect)
         self._undoing: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
@@ -106,27 +121,20 @@ class Transactions:
             raise
         self._pool.give(link)
 
-    @asynccontextmanager
-    async def alone(self) -> AsyncIterator[Session]:
-        """For work that writes in one prepared statement: each is a transaction of its own, without BEGIN and COMMIT.
-
-        What was sent on a connection that breaks is not sent again, since it may have been done.
-        """
+    async def take(self) -> Link:
+        """A connection without a transaction: each statement is one of its own. To be given back by `give`."""
         link = await self._pool.take()
         while link.lost:
             self._pool.drop(link)
             link = await self._pool.take()
-        session = Session()
-        session.driver = link.driver
-        try:
-            yield session
-        except (asyncio.CancelledError, TimeoutError):
+        return link
+
+    def give(self, link: Link, error: BaseException | None = None) -> None:
+        """Let others have it, after an error of what ran on it or without one."""
+        if isinstance(error, asyncio.CancelledError | TimeoutError):
             self._pool.give_when(link, settled(link.driver))
-            raise
-        except BaseException:
+        else:
             self._give(link)
-            raise
-        self._give(link)
 
     async def rows(self, read: Read) -> Sequence[Row]:
         """The rows of one read, outside any transaction."""
@@ -153,7 +161,7 @@ class Transactions:
             self._give(link)
         return rows
 
-    async def _begun(self) -> _Link:
+    async def _begun(self) -> Link:
         link = await self._pool.take()
         try:
             await self._send_begin(link)
@@ -166,14 +174,14 @@ class Transactions:
             await self._send_begin(link)
         return link
 
-    async def _send_begin(self, link: _Link) -> None:
+    async def _send_begin(self, link: Link) -> None:
         try:
             await link.driver.execute("BEGIN")
         except BaseException:
             self._pool.drop(link)
             raise
 
-    async def _undo(self, session: Session, link: _Link) -> None:
+    async def _undo(self, session: Session, link: Link) -> None:
         try:
             async with asyncio.timeout(_UNDO_SECONDS):
                 await session.close()
@@ -183,19 +191,19 @@ class Transactions:
         else:
             self._give(link)
 
-    def _give(self, link: _Link) -> None:
+    def _give(self, link: Link) -> None:
         if link.lost or link.driver.is_in_transaction():
             self._pool.drop(link)
         else:
             self._pool.give(link)
 
-    async def _connect(self) -> _Link:
+    async def _connect(self) -> Link:
         alchemy = await self._engine.connect()
         raw = await alchemy.get_raw_connection()
-        return _Link(alchemy, raw.driver_connection)
+        return Link(alchemy, raw.driver_connection)
 
 
-async def _disconnect(link: _Link) -> None:
+async def _disconnect(link: Link) -> None:
     await disconnect(link.driver)
     with contextlib.suppress(Exception):  # it is gone: SQLAlchemy only has to know
         await link.alchemy.invalidate()

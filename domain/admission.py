@@ -23,6 +23,11 @@ def checks(standing: Standing) -> Iterator[Check]:
     yield Check(Rule.INVITE, invited, "You were let in." if invited else "An invite is needed first.")
 
 
+def admits(standing: Standing) -> bool:
+    """Whether all `checks` pass, without their words."""
+    return standing.signed_in and standing.active and standing.invited
+
+
 def remedy(rule: Rule) -> Remedy:
     """What would let this check pass, which has failed."""
     match rule:
@@ -35,7 +40,7 @@ def remedy(rule: Rule) -> Remedy:
 
 def refusal(standing: Standing) -> AppError | None:
     """The error that guards refuse with, in the words of the explanation; None for an account that is let in."""
-    for check in checks(standing):
+    for check in () if admits(standing) else checks(standing):
         if not check.passed:
             return REFUSALS[check.rule](f"{check.detail} {remedy(check.rule).message}")
     return None

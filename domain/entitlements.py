@@ -51,8 +51,7 @@ def quota_of(plans: Plans, standing: Standing, feature: Feature, used: int, now:
 
 def is_included(plans: Plans, standing: Standing, feature: Feature, now: datetime) -> bool:
     """Whether `decide` allows the first of it, without the words."""
-    let_in = all(check.passed for check in admission.checks(standing)) and standing.signed_in and standing.active
-    return let_in and limit_of(plans, standing, feature, now) != 0
+    return admission.admits(standing) and limit_of(plans, standing, feature, now) != 0
 
 
 def decide(plans: Plans, standing: Standing, feature: Feature, used: int, now: datetime) -> Decision:

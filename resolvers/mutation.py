@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, get_args, get_type_hints
@@ -21,7 +21,7 @@ from db.session import Session, wrote
 from domain.actor import Actor
 from domain.plans import Plans
 from domain.refusal import Refused
-from errors import Faults, collect_faults
+from errors import Faults
 from resolvers.turns import Turns
 from schema.context import Info, Services
 from schema.inputs import MutationInput
@@ -55,7 +55,7 @@ class Work:
 def mutation(
     *guards: type[BasePermission],
     description: str,
-    prepare: _Prepare | None = None,
+    prepare: _Prepare = lambda _actor, _input, _faults: nullcontext(),
     alone: Callable[[Any], bool] = lambda _prepared: False,
 ) -> Callable[[_Effect], Any]:
     """Declare a root field: `async def field(self, work: Work, input: XInput) -> XPayload`, or `-> XPayload | Refused`.
@@ -91,12 +91,11 @@ def mutation(
                         domain.usage.require_spent(work.session, work.plans, feature)
                 return result
 
-            async with AsyncExitStack() as held:
-                with collect_faults() as faults:
-                    input.find_faults(faults)
-                    prepared = None
-                    if prepare and not faults.found:
-                        prepared = await held.enter_async_context(prepare(actor, input, faults))
+            faults = Faults()
+            input.find_faults(faults)
+            faults.check()
+            async with prepare(actor, input, faults) as prepared:
+                faults.check()
                 single = input.idempotency_key is None and alone(prepared)
                 attempt = _Attempt(effect.__name__, input, actor, info.context.services, payload_type, prepared, single)
                 result = await attempt.outcome(take_effect)

@@ -18,6 +18,7 @@ from resolvers.negotiation import is_json
 from resolvers.refusals import BadRequest, BodyTooLarge, UnsupportedMediaType
 
 _PARAMETERS = ("query", "operationName", "variables", "extensions")
+_NAMES, _VARIABLES = (str, type(None)), (dict, type(None))
 _MAX_QUERY_FIELDS = 100
 # A file in a string may be large. What is not in strings is not data but structure, which costs far more to read.
 _MAX_STRUCTURE = 1024 * 1024
@@ -156,7 +157,9 @@ def _refuse_surrogates(raw: bytes | bytearray) -> None:
 
 def _graphql_request(given: Mapping[str, Any]) -> GraphQLRequest:
     """The request from its parameters, which have their types or all faults at once. Other members are ignored."""
-    query, name, variables, extensions = (given.get(parameter) for parameter in _PARAMETERS)
+    query, name, variables, extensions = map(given.get, _PARAMETERS)
+    if type(query) is str and extensions is None and type(name) in _NAMES and type(variables) in _VARIABLES:
+        return GraphQLRequest(query, variables or {}, name or None)
     asked = extensions if isinstance(extensions, dict) else {}
     with collect_faults() as faults:
         sha256 = _sha256(asked.get("persistedQuery"), faults)

@@ -1,7 +1,7 @@
 """Queries and mutations of scans and their findings."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 
 import strawberry
@@ -51,18 +51,21 @@ class _Read:
     digests: Sequence[bytes | None]
 
 
+def _read(actor: Actor, input: CreateScanInput, faults: Faults) -> AbstractAsyncContextManager[_Read]:
+    if input.report is not None:
+        return _read_report(actor, input, input.report, faults)
+    found = [NewFinding(**vars(one)) for one in input.findings or ()]
+    told = domain.scans.told_apart([NewScan(**input.told, findings=found)], **input.said)
+    return nullcontext(_Read(told, [None]))
+
+
 @asynccontextmanager
-async def _read(actor: Actor, input: CreateScanInput, faults: Faults) -> AsyncIterator[_Read]:
-    if input.report is None:
-        found = [NewFinding(**vars(one)) for one in input.findings or ()]
-        told = domain.scans.told_apart([NewScan(**input.told, findings=found)], **input.said)
-        yield _Read(told, [None])
-        return
+async def _read_report(actor: Actor, input: CreateScanInput, report_text: str, faults: Faults) -> AsyncIterator[_Read]:
     async with reading.turn(actor.user_id):
-        report = await reading.in_thread(scans_report.read, input.report)
+        report = await reading.in_thread(scans_report.read, report_text)
         faults.found.extend(report.faults)
         scans = domain.scans.told_apart(report.scans, **input.said)
-        yield _Read(scans, [None] * len(scans) if input.again else domain.scans.digests(input.report, scans))
+        yield _Read(scans, [None] * len(scans) if input.again else domain.scans.digests(report_text, scans))
 
 
 @strawberry.type

@@ -18,11 +18,13 @@ _UNWANTED = {"Cc", "Cs", "Zl", "Zp"}
 
 def is_clean(text: str) -> bool:
     """No control characters, lone surrogates or line separators."""
-    return not any(unicodedata.category(character) in _UNWANTED for character in text)
+    return text.isprintable() or not any(unicodedata.category(character) in _UNWANTED for character in text)
 
 
 def is_visible(text: str) -> bool:
     """Something to see: more than blanks, control and format characters such as the zero-width space."""
+    if text.isascii() and text.isprintable():
+        return not text.isspace() and text != ""
     return any(unicodedata.category(character)[0] not in "CZ" for character in text)
 
 
