@@ -112,6 +112,7 @@ def create() -> Starlette:
     # What the process has by now it keeps. To look through it for garbage would stop every answer for a tenth of a
     # second, again and again.
     gc.freeze()
+    gc.enable()
     # Nearly all that a request makes is freed without a collection. By default one sets in when a few requests are
     # under way, finds nothing, and has looked through all that they hold.
     gc.set_threshold(_COLLECT_AFTER)

@@ -1,44 +1,14 @@
 """The `gatehouse` command: the only place that parses arguments. Its work is done by the layers below."""
 
-import sys
-from typing import NoReturn
-
-import typer
-from rich.console import Console
-
-from cli import accounts, database, keys, quota, serving, sync, time, users, webhooks
-from db.embedded import EmbeddedPostgresError
-from errors import AppError, ServiceUnavailable
-from settings import SettingsError
-
-command = typer.Typer(
-    name="gatehouse",
-    help="The account layer of a SaaS as one typed GraphQL API.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-for module in (serving, database, accounts, users, time, quota, webhooks, sync, keys):
-    module.add_to(command)
+import gc
 
 
 def main() -> None:
     """Run a command. Exit code 0: done; 1: refused or failed, with one line on stderr; 2: wrong usage."""
-    try:
-        command()
-    except ServiceUnavailable as error:
-        _fail(f"DATABASE_URL: the database did not take the work ({_reason(error)}).")
-    except (SettingsError, EmbeddedPostgresError, AppError, ValueError) as error:
-        _fail(str(error))
+    # What an import makes stays. To look through it for garbage, again and again, took a fifth of a start.
+    gc.disable()
+    from cli.commands import run
 
-
-def _fail(words: str) -> NoReturn:
-    Console(stderr=True, soft_wrap=True).print(f"gatehouse: {words}", style="red", markup=False, highlight=False)
-    sys.exit(1)
-
-
-def _reason(error: BaseException) -> str:
-    """What the driver or Postgres said, in one line; neither repeats a password."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return (str(error) or type(error).__name__).splitlines()[0]
+    gc.freeze()
+    gc.enable()
+    run()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 import sys
@@ -62,6 +63,7 @@ def serve(
     logs.configure(settings.log_level)
     # uvicorn would bury this in the log and exit with a code of its own.
     _listen(host, port or settings.port).close()
+    gc.disable()  # until `app.create` has imported and made the rest of what stays
     uvicorn.run(
         "app:create",
         factory=True,

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from graphql import ExecutionResult, GraphQLError, OperationDefinitionNode, OperationType
 from graphql.execution import Executor, get_variable_values
+from graphql.execution.values import VariableValues
 from strawberry import Schema
 from strawberry.execution import optimized_is_awaitable
 
@@ -129,15 +130,18 @@ class Engine:
             plan = self._planner.plan(document.planned, document.ast, operation, request.variables)
         if plan is None:
             return self._run_uncompiled(document, request, root, context)
-        variables = get_variable_values(
-            self._schema,
-            operation.variable_definitions or (),
-            cast("dict[str, Any]", request.variables),
-            _MAX_INPUT_ERRORS,
-            self._hide_suggestions,
-        )
-        if isinstance(variables, list):
-            return _refuse_input(variables)
+        variables = VariableValues({}, {})
+        if operation.variable_definitions:
+            coerced = get_variable_values(
+                self._schema,
+                operation.variable_definitions,
+                cast("dict[str, Any]", request.variables),
+                _MAX_INPUT_ERRORS,
+                self._hide_suggestions,
+            )
+            if isinstance(coerced, list):
+                return _refuse_input(coerced)
+            variables = coerced
         return plan.run(
             root,
             context,
