@@ -98,12 +98,15 @@ def says_more(facts: IdentityFacts, known: Row) -> bool:
             known.email_as_of is None or (facts.email_verified is not None and facts.as_of > known.email_as_of)
         ):
             return True
-    said = {name: told for name in _NAMES if (told := getattr(facts, name)) is not None}
-    if not said or known.profile_as_of is not None:
+    if known.profile_as_of is not None:
         return False
     newer = known.claims_as_of is None or facts.as_of > known.claims_as_of
-    before = {name: getattr(known, f"identity_{name}") for name in said}
-    return any(told != before[name] and (newer or before[name] is None) for name, told in said.items())
+    said = (
+        (facts.full_name, known.identity_full_name),
+        (facts.username, known.identity_username),
+        (facts.image_url, known.identity_image_url),
+    )
+    return any(told is not None and told != before and (newer or before is None) for told, before in said)
 
 
 async def _owner_of_new(session: Session, facts: IdentityFacts, terms: Terms) -> User:
