@@ -122,7 +122,7 @@ class Caller:
         self._stale = False
         self._last_write: int | None = None
         self._user_id: UUID | None = None
-        self._lock = asyncio.Lock()
+        self._lock: asyncio.Lock | None = None
 
     @property
     def bearer(self) -> Hashable | None:
@@ -177,9 +177,13 @@ class Caller:
         self._page = None if self._authenticator.replicated else page
 
     async def prepare(self) -> None:
-        """Look the account up now, for who asks later. An error of that is told to each of them."""
+        """Look the account up now, for who asks later. An error of that is told to each of them.
+
+        Nobody asks meanwhile: it is called before anything else.
+        """
         try:
-            await self._who()
+            if self._found is None:
+                self._found = await self._resolve()
         except Exception as error:  # noqa: BLE001 - it is raised where somebody asks
             self._failure = error
 
@@ -214,6 +218,7 @@ class Caller:
         if self._failure is not None:
             raise self._failure
         if self._found is None:
+            self._lock = self._lock or asyncio.Lock()
             async with self._lock:
                 if self._found is None:
                     self._found = await self._resolve()

@@ -19,7 +19,6 @@ REMEMBERED_FOR = timedelta(minutes=5)
 longer than its set was fresh, plus this, plus one refresh; as soon as the source knows, nothing it signed does."""
 
 
-_AT_ONCE = timedelta()
 _LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
@@ -41,9 +40,10 @@ class _Examined:
     source: KeySource
     version: int
     at: datetime
+    until: datetime
 
     def holds(self, now: datetime) -> bool:
-        return self.version == self.source.version and _AT_ONCE <= now - self.at < REMEMBERED_FOR
+        return self.version == self.source.version and self.at <= now < self.until
 
 
 class Verifier:
@@ -114,7 +114,8 @@ class Verifier:
                 image_url=rules.image_url(claims),
             ),
         )
-        return _Examined(token, source, version, clock.now())
+        now = clock.now()
+        return _Examined(token, source, version, now, now + REMEMBERED_FOR)
 
     def _recall(self, digest: tuple[bytes, bool], now: datetime) -> VerifiedToken | None:
         examined = self._remembered.get(digest)

@@ -80,9 +80,22 @@ class Arguments:
             if name in given:
                 value = given[name]
                 if convert_to is not None:
-                    value = convert_argument(value, convert_to, self._registry, self._config, info, path=(name,))
+                    value = self._converted(value, convert_to, info, name)
                 found[python_name] = value
         return found
+
+    def _converted(self, value: Any, convert_to: Any, info: Any, name: str) -> Any:
+        build = _builder_of(convert_to) if isinstance(value, dict) else None
+        if build is None:
+            return convert_argument(value, convert_to, self._registry, self._config, info, path=(name,))
+        return build(convert_to, value, InputContext(info, self._config, self._registry, (name,)))
+
+
+def _builder_of(type_: Any) -> _Builder | None:
+    """What builds the values of an input object, where that is all that Strawberry does for it."""
+    definition = getattr(type_, "__strawberry_definition__", None) if isinstance(type_, type) else None
+    build = definition.from_input if isinstance(definition, StrawberryObjectDefinition) else None
+    return build if isinstance(build, _Builder) else None
 
 
 def _convertible(type_: Any, scalars: Collection[Any]) -> Any:

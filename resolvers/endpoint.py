@@ -93,7 +93,7 @@ class GraphQLEndpoint:
             finally:
                 if patience.watched:
                     await patience.unwatch()
-            return _response(answer, media_type, _request_id(request), is_get=is_get)
+            return _response(answer, media_type, request)
         except ClientDisconnect:
             return Response(status_code=_CLIENT_LEFT)
         except Exception as error:  # noqa: BLE001 - the edge: whatever it is becomes a GraphQL error
@@ -139,17 +139,17 @@ class GraphQLEndpoint:
         return await self._engine.execute(asked, context, operations=_OPERATIONS["POST"])
 
 
-def _response(answer: Answer, media_type: str, request_id: str, *, is_get: bool) -> Response:
+def _response(answer: Answer, media_type: str, request: Incoming) -> Response:
     if isinstance(answer, Executed):
         if not answer.errors and answer.cost is None:
             return _Json({"data": answer.data}, HTTPStatus.OK, media_type, {})
-        rendered = rendering.render_executed(answer, request_id)
+        rendered = rendering.render_executed(answer, _request_id(request))
         body: dict[str, Any] = {"errors": rendered, "data": answer.data} if rendered else {"data": answer.data}
         if answer.cost is not None:
             body["extensions"] = {"cost": rendering.render_cost(answer.cost)}
         wait = rendering.retry_after(rendered)
         return _Json(body, HTTPStatus.OK, media_type, {"Retry-After": str(wait)} if wait is not None else {})
-    status, headers = _status_of(answer, media_type, is_get=is_get)
+    status, headers = _status_of(answer, media_type, is_get=request.method == "GET")
     return _Json({"errors": rendering.render_refused(answer)}, status, media_type, headers)
 
 
@@ -178,7 +178,7 @@ class _Json(Response):
     """An answer as JSON. Its head is put together here: Starlette's way there is for all that a head may hold."""
 
     def __init__(self, content: Mapping[str, Any], status: int, media_type: str, headers: Mapping[str, str]) -> None:
-        self.status_code = status
+        self.status_code = int(status)  # of an enumeration each look-up by it calls Python
         self.background = None
         self.body = orjson.dumps(content)
         self.raw_headers = [*_HEADS[media_type], (b"content-length", b"%d" % len(self.body))]
