@@ -23,6 +23,9 @@ class Joining(asyncio.Transport):
         self._context = Context()  # of no request
 
     def write(self, data: Bytes) -> None:
+        # Of nothing asyncio never sees the end when it comes last in `writelines`; an empty body is written so.
+        if not data or self._transport.is_closing():
+            return
         if self._held is not None:
             held, self._held = self._held, None
             self._transport.writelines((held, data))
@@ -61,4 +64,5 @@ class Joining(asyncio.Transport):
     def _release(self) -> None:
         if self._held is not None:
             held, self._held = self._held, None
-            self._transport.write(held)
+            if not self._transport.is_closing():  # the other side may have gone since
+                self._transport.write(held)

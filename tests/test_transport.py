@@ -90,3 +90,17 @@ async def test_another_protocol_begins_after_what_was_written() -> None:
     transport.set_protocol(other)
     assert (wire.sent, transport.get_protocol()) == ([b"101"], other)
     assert (transport.get_extra_info("peername"), transport.get_extra_info("socket", "none")) == ("peername", "none")
+
+
+async def test_an_empty_body_and_what_is_written_too_late_are_nothing() -> None:
+    """asyncio sees no end of nothing in `writelines`, and uvloop refuses to write where the other side has gone."""
+    transport, wire = joined()
+    transport.write(b"head")
+    transport.write(b"")
+    await asyncio.sleep(0)
+    assert wire.sent == [b"head"]
+    transport.write(b"head")
+    wire.closed = "by the other side"
+    transport.write(b"body")
+    await asyncio.sleep(0)
+    assert wire.sent == [b"head"]
