@@ -18,6 +18,11 @@ def now() -> datetime:
     return present + _offset + _followed() if _offset or _file is not None else present
 
 
+def unmoved() -> datetime:
+    """The present time whatever was moved, for a log, in which others write it too."""
+    return datetime.now(UTC)
+
+
 def move(by: timedelta) -> None:
     """Shift the clock of this process for good; for tests."""
     global _offset

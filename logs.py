@@ -81,7 +81,7 @@ def request(method: str, path: str, *, status: int, ms: float) -> None:
         "request_id": _clean(request_id.get()),
         "level": "info",
         "logger": _REQUESTS,
-        "timestamp": f"{clock.now().replace(tzinfo=None).isoformat()}Z",
+        "timestamp": f"{clock.unmoved().replace(tzinfo=None).isoformat()}Z",
     }
     _write(_json(event))
 
