@@ -1,6 +1,7 @@
 """Deadlines of all that is under way, kept by one timer. What becomes of what comes too late is for others."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from contextvars import Context
@@ -16,16 +17,21 @@ class Deadlines:
     def __init__(self) -> None:
         self._running: dict[Deadline, None] = {}
         self.loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
 
     def within(self, seconds: float) -> "Deadline":
         """Cancels the block after so many seconds, which becomes `TimeoutError`, as by `asyncio.timeout`."""
         return Deadline(self, seconds)
 
+    def loop_of_thread(self) -> asyncio.AbstractEventLoop | None:
+        """The loop, if it is one of this thread."""
+        return self.loop if self._thread == threading.get_ident() else None
+
     def add(self, deadline: "Deadline", loop: asyncio.AbstractEventLoop) -> None:
         """Look after it from now on."""
         if self.loop is not loop:
             self._running.clear()
-            self.loop = loop
+            self.loop, self._thread = loop, threading.get_ident()
             self._look_later(loop)
         self._running[deadline] = None
 
@@ -60,7 +66,7 @@ class Deadline:
 
     def __enter__(self) -> "Deadline":
         # The loop of the others, if a task of it runs here: to ask which loop runs is a call of the kernel.
-        loop = self._deadlines.loop or asyncio.get_running_loop()
+        loop = self._deadlines.loop_of_thread() or asyncio.get_running_loop()
         task = asyncio.current_task(loop)
         if task is None:
             loop = asyncio.get_running_loop()

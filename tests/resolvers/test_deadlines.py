@@ -92,3 +92,18 @@ async def test_nothing_is_left_to_look_at() -> None:
         await asyncio.sleep(0.01)
         assert not all_of_them._running
         assert all_of_them.loop is None
+
+
+async def test_loops_of_several_threads_do_not_take_each_others_tasks() -> None:
+    all_of_them = Deadlines()
+
+    async def late() -> str:
+        try:
+            with all_of_them.within(0.01):
+                await asyncio.sleep(5)
+        except TimeoutError:
+            return "late"
+        return "never looked at"
+
+    with all_of_them.within(60):
+        assert await asyncio.to_thread(asyncio.run, late()) == "late"
