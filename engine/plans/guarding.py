@@ -27,7 +27,8 @@ class AtOnce(NamedTuple):
     """How a field is answered without its resolver: the same, or `LATER`.
 
     `read` makes of the arguments what is asked for, and raises as the resolver would; `answer` makes the value of that,
-    given `info` and it.
+    given `info` and it. Used where the field is alone at the root: beside others, which errors are told hangs on how
+    long each of them takes.
     """
 
     read: Callable[..., Any]
@@ -42,8 +43,11 @@ class QuickPermission(Protocol):
         """True or an error where `has_permission` would come to that; anything else where that has to be asked."""
 
 
-def guarded(declared: StrawberryField, converter: GraphQLCoreConverter) -> Guarded | None:
-    """What resolves the field as `PermissionExtension.resolve_async` does; None where there is more to it."""
+def guarded(declared: StrawberryField, converter: GraphQLCoreConverter, *, alone: bool) -> Guarded | None:
+    """What resolves the field as `PermissionExtension.resolve_async` does; None where there is more to it.
+
+    `alone`: there is no other field at the root.
+    """
     resolver, extension = declared.base_resolver, _only_guard(declared)
     if resolver is None or extension is None or not isinstance(resolver.wrapped_func, FunctionType):
         return None
@@ -72,7 +76,7 @@ def guarded(declared: StrawberryField, converter: GraphQLCoreConverter) -> Guard
         return await (function(source, **told) if with_source else function(**told))
 
     at_once: AtOnce | None = declared.metadata.get(AT_ONCE)
-    if at_once is None or len(quick) < len(permissions):
+    if at_once is None or not alone or len(quick) < len(permissions):
         return ask
     read, answer = at_once
 
@@ -82,8 +86,7 @@ def guarded(declared: StrawberryField, converter: GraphQLCoreConverter) -> Guard
             if permission.has_permission_at_once(source, info) is not True:
                 return ask(source, raw_info, given)
         ahead = raw_info.ahead
-        asked = read(**arguments.convert(given, info)) if ahead is None else ahead.asked
-        value = answer(info, asked)
+        value = answer(info, read(**arguments.convert(given, info)) if ahead is None else ahead.asked)
         return ask(source, raw_info, given) if value is LATER else value
 
     return tell

@@ -24,8 +24,9 @@ class Foresee(Protocol):
     def __call__(self, context: Any, needs: frozenset[str], ahead: Any, /, *, guarded: bool) -> Awaitable[None] | None:
         """Of fields: what they declare as their `NEEDS`, and what the composer may have read ahead.
 
-        `guarded`: there are permissions on fields at the root of a query. What is returned is awaited, so that guards
-        and resolvers have at hand then what they ask for.
+        `guarded`: there are permissions on the one field at the root of a query. What is returned is awaited, so that
+        guards and resolvers have at hand then what they ask for. Of several fields each waits in its own time, by which
+        it is decided whose error is told.
         """
 
 
@@ -45,7 +46,7 @@ class Plan:
         self.needs = selections.needs
         self._steps = compile_plan(selections, operation, resolving, compose)
         self._ahead = next(_aheads(selections), None)
-        self._guarded = not selections.serial and any(map(_is_guarded, selections.root.fields))
+        self._guarded = not selections.serial and any(map(_is_alone_and_guarded, selections.root.fields))
         self.size = _PLAN_BYTES + selections.size * _FIELD_BYTES
 
     async def run(
@@ -90,9 +91,9 @@ class Plan:
         return Executed(data, run.errors or ())
 
 
-def _is_guarded(field: Field) -> bool:
+def _is_alone_and_guarded(field: Field) -> bool:
     declared = field.definition.extensions.get("strawberry-definition")
-    return bool(getattr(declared, "extensions", ()))
+    return field.alone and bool(getattr(declared, "extensions", ()))
 
 
 def _aheads(selections: Selections) -> Iterator[tuple[Field, Callable[[Run], Ahead | None]]]:

@@ -42,17 +42,17 @@ class Resolving:
                 return Getter(f"source.{attribute}", {})
             if _is_plain(declared):
                 return self._call(field, declared)
-        return _wrapped(field, operation, self._guard(field.definition))
+        return _wrapped(field, operation, self._guard(field))
 
     def _declared(self, definition: GraphQLField) -> StrawberryField | None:
         """What Strawberry made the field of, if it is all that its resolver comes down to."""
         declared = self._by_strawberry(definition)
         return declared if declared is not None and not declared.extensions else None
 
-    def _guard(self, definition: GraphQLField) -> Guarded | None:
+    def _guard(self, field: Field) -> Guarded | None:
         """What resolves a field of which permissions are the only extension."""
-        declared = self._by_strawberry(definition)
-        return None if declared is None else guarded(declared, self._converter)
+        declared = self._by_strawberry(field.definition)
+        return None if declared is None else guarded(declared, self._converter, alone=field.alone)
 
     def _by_strawberry(self, definition: GraphQLField) -> StrawberryField | None:
         declared = definition.extensions.get("strawberry-definition")

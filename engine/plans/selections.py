@@ -109,7 +109,10 @@ class Slot:
 
 @dataclass(slots=True, eq=False)
 class Field:
-    """One field of an object in the answer. Nodes of the same response key are merged."""
+    """One field of an object in the answer. Nodes of the same response key are merged.
+
+    `alone`: it is the only one at the root, `__typename` aside.
+    """
 
     key: str
     name: str
@@ -118,6 +121,7 @@ class Field:
     definition: GraphQLField
     below: "Mapping[str, Selection]" = dataclasses.field(default_factory=dict)
     slot: Slot = dataclasses.field(init=False)
+    alone: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -144,6 +148,9 @@ class Selections:
         self.size = 0
         self.slots: list[Slot] = []
         self.root = self._root()
+        fields = [field for field in self.root.fields if field.name != "__typename"]
+        for field in fields:
+            field.alone = len(fields) == 1
 
     @property
     def selections(self) -> list[Selection]:

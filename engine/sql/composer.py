@@ -168,11 +168,16 @@ class _Composition:
         """The page as JSON of Postgres'. One of many objects in a list is left to the batches of the ordinary way."""
         if not isinstance(value, Page) or _in_list(place):
             return self._otherwise(value, place, run)
-        ahead = run.ahead if isinstance(run.ahead, Ahead) and run.ahead.asked is value.read else None
-        found = self._asked(value, run) if ahead is None else (ahead.statement, ahead.values)
-        if found is None:
-            return self._otherwise(value, place, run)
-        statement, values = found
+        ahead = run.ahead if isinstance(run.ahead, Ahead) else None
+        if ahead is not None and ahead.asked is value.read:
+            statement, values = ahead.statement, ahead.values
+        else:
+            found = self._asked(value, run)
+            if found is None:
+                return self._otherwise(value, place, run)
+            statement, values = found
+            if ahead is not None and found != (ahead.statement, ahead.values):
+                ahead = None
         json = statement.fetch(run.context, value.of, values, ahead)
         return orjson.Fragment(json) if isinstance(json, str) else _spliced(json)
 

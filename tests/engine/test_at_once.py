@@ -56,8 +56,14 @@ def field(*permissions: type[BasePermission]) -> Any:
     return strawberry.field(resolve, permission_classes=[*permissions], metadata={AT_ONCE: AtOnce(_read, _answer)})
 
 
+async def _fail() -> str | None:
+    await asyncio.sleep(0)
+    raise ValueError("failed")
+
+
 @strawberry.type
 class Query:
+    failing: str | None = strawberry.field(resolver=_fail)
     quick: str = field(Quick)
     mixed: str = field(Quick, Slow)
     twice: str = field(Quick, Quick)
@@ -87,11 +93,34 @@ async def test_who_may_not_gets_no_answer() -> None:
         assert not {"at once", "resolved"} & set(log)
 
 
+@pytest.mark.parametrize(
+    "document",
+    [
+        "{ failing quick(number: 13) }",
+        "{ quick(number: 13) failing }",
+        "{ a: quick(number: 13) failing b: mixed(number: 13) }",
+    ],
+)
+@pytest.mark.parametrize("given", [{}, {"in": False}])
+async def test_an_error_told_at_once_keeps_no_other_from_being_told(document: str, given: dict[str, Any]) -> None:
+    """Raised on the spot it would end the object around, before the fields beside it have begun."""
+    here = await asked(document, None, **given)
+    assert here[:2] == (await asked(document, Engine(SCHEMA, compiled=False), **given))[:2]
+    assert len(here[1]) >= 2
+
+
 async def test_what_is_known_is_answered_without_the_resolver() -> None:
     assert await asked("{ quick }") == ({"quick": "number 1"}, [], ["asked at once", "at once"])
+    data, errors, log = await asked("{ __typename b: twice(number: 4) }")
+    assert (data, errors) == ({"__typename": "Query", "b": "number 4"}, [])
+    assert log == ["asked at once", "asked at once", "at once"]
+
+
+async def test_beside_other_fields_the_resolver_is_asked() -> None:
+    """Which errors are told hangs on how long each field takes: it shall be as by graphql-core."""
     data, errors, log = await asked("{ a: quick(number: 3) b: twice(number: 4) }")
     assert (data, errors) == ({"a": "number 3", "b": "number 4"}, [])
-    assert "resolved" not in log
+    assert "at once" not in log
 
 
 @pytest.mark.parametrize("says", [None, False, 1, "yes"])
@@ -133,8 +162,8 @@ async def test_what_guards_will_ask_for_is_had_before_anything_runs() -> None:
         return find_out() if guarded else None
 
     subject = PlansAtOnce(SCHEMA, foresee=foresee)
-    assert await asked("{ open quick }", subject, knows=False) == (
-        {"open": "open", "quick": "number 1"},
+    assert await asked("{ quick }", subject, knows=False) == (
+        {"quick": "number 1"},
         [],
         ["asked at once", "at once"],
     )

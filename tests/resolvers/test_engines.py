@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from resolvers.root import schema
 from tests.engine.documents_strategy import Case, cases
 from tests.gql import Gql
-from tests.people import Person
+from tests.people import People, Person
 
 CASES = int(os.environ.get("ENGINE_CASES", "1000")) // 4
 """Each asks three times, through the whole application; the rest of the cases are those of tests/engine."""
@@ -65,3 +65,21 @@ async def test_the_same_answer_whatever_is_asked(
             # which is the first hangs on how long each field takes.
             len(answer.errors) == len(expected.errors) and "null" in json.dumps(expected.data)
         ), document
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        '{ node(id: "nonsense") { id } scans(first: 0) { totalCount } me { id } }',
+        "{ me { scans(first: 0) { totalCount } } portfolios(first: 0) { totalCount } }",
+        '{ entitlement(feature: "nope") { allowed } scans(first: 0) { totalCount } }',
+        "{ conversations { totalCount } me { id } }",
+    ],
+)
+async def test_what_is_wrong_with_one_field_keeps_no_other_from_being_told(
+    document: str, gql: Gql, plain: Gql, owner: Person, make: People
+) -> None:
+    for who in (owner, await make.key(owner, "scans:read"), None):
+        expected = await plain(who, document)
+        for _ in range(3):
+            assert (await gql(who, document)).body == expected.body
