@@ -40,10 +40,9 @@ class _Examined:
     source: KeySource
     version: int
     at: datetime
-    until: datetime
 
     def holds(self, now: datetime) -> bool:
-        return self.version == self.source.version and self.at <= now < self.until
+        return self.version == self.source.version and self.at <= now < self.at + REMEMBERED_FOR
 
 
 class Verifier:
@@ -114,8 +113,7 @@ class Verifier:
                 image_url=rules.image_url(claims),
             ),
         )
-        now = clock.now()
-        return _Examined(token, source, version, now, now + REMEMBERED_FOR)
+        return _Examined(token, source, version, clock.now())
 
     def _recall(self, digest: tuple[bytes, bool], now: datetime) -> VerifiedToken | None:
         examined = self._remembered.get(digest)

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import starmap
 from typing import NamedTuple
 from uuid import UUID
 
@@ -39,14 +38,13 @@ def standing_of(row: Row, *, invite_required: bool) -> Standing:
         tier=row.tier,
         trial_ends_at=row.trial_ends_at,
         invited=row.invite_validated or not invite_required,
-        overrides=tuple(starmap(_override, row.overrides)) if row.overrides else (),
+        overrides=tuple(
+            Override(feature, extra, until and datetime.fromisoformat(until))
+            for feature, extra, until in row.overrides or ()
+        ),
         active=row.disabled_at is None and row.deleted_at is None,
         deleted=row.deleted_at is not None,
     )
-
-
-def _override(feature: str, extra: int | None, until: str | None) -> Override:
-    return Override(feature, extra, datetime.fromisoformat(until) if until else None)
 
 
 NOBODY = Standing(tier="", trial_ends_at=None, invited=False, active=False, signed_in=False)

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import lru_cache
 
 import errors
 from db.models import UNMETERED
@@ -24,19 +23,13 @@ def resets_at(feature: Feature, now: datetime) -> datetime | None:
     if feature.kind != "metered":
         return None
     today = now.astimezone(UTC)
-    return _month_after(today.year, today.month)
-
-
-@lru_cache(maxsize=12)
-def _month_after(year: int, month: int) -> datetime:
-    return datetime(year + 1, 1, 1, tzinfo=UTC) if month == 12 else datetime(year, month + 1, 1, tzinfo=UTC)
+    year, month = (today.year + 1, 1) if today.month == 12 else (today.year, today.month + 1)
+    return datetime(year, month, 1, tzinfo=UTC)
 
 
 def limit_of(plans: Plans, standing: Standing, feature: Feature, now: datetime) -> int | None:
     """The better of tier and, while it runs, trial, plus what overrides add. None: without limit; 0: not included."""
-    extras: Sequence[int | None] = ()
-    if standing.overrides:
-        extras = [override.extra for override in _overrides(standing, feature) if _runs(override.until, now)]
+    extras = [override.extra for override in _overrides(standing, feature) if _runs(override.until, now)]
     return _limit(plans, standing, feature, trial=_on_trial(standing, now), extras=extras)
 
 

@@ -23,9 +23,6 @@ from domain.plans import Plans
 from domain.scans_results import NewScan
 
 _MILLISECOND = timedelta(milliseconds=1)
-_NONE: Counter[Severity] = Counter()
-_COUNTED = {severity: severity.lower() for severity in Severity}
-"""By severity the column with how many findings have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +119,8 @@ async def delete(session: Session, actor: Actor, scan_id: UUID) -> None:
 
 
 def _row(scan: NewScan, scan_id: UUID, user_id: UUID, digest: bytes | None, now: datetime) -> dict[str, Any]:
-    counts = Counter(found.severity for found in scan.findings if not found.suppressed) if scan.findings else _NONE
-    worst = next((severity for severity in Severity if counts[severity]), None) if counts else None
+    counts = Counter(found.severity for found in scan.findings if not found.suppressed)
+    worst = next((severity for severity in Severity if counts[severity]), None)
     lasted = None
     if scan.started_at is not None and scan.finished_at is not None:
         lasted = (scan.finished_at - scan.started_at) // _MILLISECOND
@@ -138,7 +135,7 @@ def _row(scan: NewScan, scan_id: UUID, user_id: UUID, digest: bytes | None, now:
         "finished_at": scan.finished_at,
         "duration_ms": lasted,
         "severity": worst,
-        **{column: counts[severity] for severity, column in _COUNTED.items()},
+        **{severity.lower(): counts[severity] for severity in Severity},
         "suppressed": sum(found.suppressed for found in scan.findings),
         "metadata": scan.metadata,
         "digest": digest,

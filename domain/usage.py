@@ -44,12 +44,9 @@ def overview(user_id: UUID, now: datetime) -> Bound:
     return queries.usage.overview(user_id, now.date(), now.date().replace(day=1))
 
 
-_NOTHING = Usage()
-
-
 def usages(plans: Plans, rows: Iterable[Row | UsageRow]) -> dict[str, Usage]:
     """The usage of each feature of the plans."""
-    found = dict.fromkeys(plans.features, _NOTHING)
+    found = dict.fromkeys(plans.features, Usage())
     for row in rows:
         feature = plans.features.get(row.feature)
         if feature is not None:
