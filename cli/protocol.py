@@ -5,12 +5,12 @@ uvicorn on httptools collects a request head of any size and waits for it for ev
 
 import asyncio
 import uuid
-from typing import ClassVar, NoReturn, cast
+from typing import Any, ClassVar, NoReturn, cast
 
 import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from cli.transport import Joining
+from cli.answering import whole
 
 _log = structlog.get_logger("gatehouse.http")
 
@@ -41,7 +41,6 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
-        self.transport = Joining(transport, self.loop)
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -72,13 +71,17 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        # Each of a request comes by here: what a call costs is what it would do.
+        # Each of a request comes by here, so that uvicorn's part is spelled out below: what the call of it costs is
+        # what it does.
         self._fields += 1
         self._parsed += len(name) + len(value) + 4
         if self._parsed > self.head_bytes or self._fields > self.head_fields:
             self._refuse_head()
         if self._in_head:
-            super().on_header(name, value)
+            name = name.lower()
+            if name == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = True
+            self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         self._in_head, self._progress = False, True
@@ -88,6 +91,9 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         self._progress = True
         super().on_body(body)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        super()._start_asgi_task(cycle, whole(app, cycle))
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what the parser could not take, as 400 or 431, and close the connection."""
