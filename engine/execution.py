@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from graphql import ExecutionResult, GraphQLError, OperationDefinitionNode, OperationType
-from graphql.execution import Executor, get_variable_values
+from graphql.execution import Executor
 from graphql.execution.values import VariableValues
 from strawberry import Schema
 from strawberry.execution import optimized_is_awaitable
@@ -17,10 +17,9 @@ from engine.bounded import Bounded, TooManyFieldsError
 from engine.documents import Document, Documents
 from engine.inputs import quicken
 from engine.limits import Limits
-from engine.plans import Composer, Foresee, Planner
+from engine.plans import MAX_INPUT_ERRORS, Composer, Foresee, Planner
 from engine.strings import unstorable_strings
 
-_MAX_INPUT_ERRORS = 20
 _VARIABLE_ERROR = re.compile(r"Variable '\$(\w+)' has invalid value(?: at (\S+))?: (.*)", re.DOTALL)
 
 
@@ -107,9 +106,10 @@ class Engine:
             return operation
         if operation.operation not in operations:
             return refuse(Reason.OPERATION_TYPE, f"A {operation.operation.value} cannot be answered here.")
-        refused = self._refusal_of_values(document, operation, request.variables)
-        if refused is not None:
-            return refused
+        if request.variables or document.varies:
+            refused = self._refusal_of_values(document, operation, request.variables)
+            if refused is not None:
+                return refused
         try:
             running = self._run(document, operation, request, root, context)
             answer = running if isinstance(running, Refused) else await running
@@ -132,13 +132,7 @@ class Engine:
             return self._run_uncompiled(document, request, root, context)
         variables = VariableValues({}, {})
         if operation.variable_definitions:
-            coerced = get_variable_values(
-                self._schema,
-                operation.variable_definitions,
-                cast("dict[str, Any]", request.variables),
-                _MAX_INPUT_ERRORS,
-                self._hide_suggestions,
-            )
+            coerced = plan.variables.coerce(request.variables)
             if isinstance(coerced, list):
                 return _refuse_input(coerced)
             variables = coerced
@@ -161,7 +155,7 @@ class Engine:
             context,
             cast("dict[str, Any]", request.variables),
             request.operation_name,
-            max_coercion_errors=_MAX_INPUT_ERRORS,
+            max_coercion_errors=MAX_INPUT_ERRORS,
             is_awaitable=cast("Any", optimized_is_awaitable),
             hide_suggestions=self._hide_suggestions,
             operation_extensions=request.extensions,
@@ -188,7 +182,7 @@ class Engine:
     def _refusal_of_values(
         self, document: Document, operation: OperationDefinitionNode, variables: Mapping[str, Any]
     ) -> Refused | None:
-        faults = unstorable_strings(variables) if variables else ()
+        faults = unstorable_strings(variables)
         if faults:
             return Refused(Reason.INPUT, (GraphQLError("A value of the variables cannot be taken."),), faults)
         return self._documents.weigh(document, operation, variables)

@@ -58,7 +58,8 @@ class _Builder:
         for name, python_name, convert_to in self._steps:
             if name in value:
                 found = value[name]
-                given[python_name] = found if convert_to is None else context.convert(found, convert_to, name)
+                as_it_is = convert_to is None or found is None
+                given[python_name] = found if as_it_is else context.convert(found, convert_to, name)
         return type_(**given)
 
 

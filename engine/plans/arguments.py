@@ -23,8 +23,8 @@ from engine.plans.selections import Field, Operation
 
 Read = Callable[[Run], dict[str, Any]]
 
-# A value that resolvers might change is read anew for each of them.
-_UNCHANGEABLE = (str, int, float, bool, bytes, type(None), Decimal, UUID, date, time, timedelta, enum.Enum)
+UNCHANGEABLE = (str, int, float, bool, bytes, type(None), Decimal, UUID, date, time, timedelta, enum.Enum)
+"""Classes of values that may be shared. One that resolvers might change is read anew for each of them."""
 _ABSENT = object()
 
 
@@ -61,7 +61,7 @@ def _constants(field: Field, variables: Mapping[str, str]) -> dict[str, Any] | N
         values = get_argument_values(GraphQLField(field.definition.type, constant), field.nodes[0])
     except GraphQLError:
         return None  # it is an error of the field, each time it is asked for
-    return values if all(isinstance(value, _UNCHANGEABLE) for value in values.values()) else None
+    return values if all(isinstance(value, UNCHANGEABLE) for value in values.values()) else None
 
 
 def _in_order(field: Field, constants: Mapping[str, Any], variables: Mapping[str, str]) -> Iterator[_Argument]:

@@ -27,8 +27,8 @@ class AtOnce(NamedTuple):
     """How a field is answered without its resolver: the same, or `LATER`.
 
     `read` makes of the arguments what is asked for, and raises as the resolver would; `answer` makes the value of that,
-    given `info` and it. Used where the field is alone at the root: beside others, which errors are told hangs on how
-    long each of them takes.
+    given `info` and it. Used where the field is alone: beside others, which errors are told hangs on how long each of
+    them takes.
     """
 
     read: Callable[..., Any]
@@ -46,7 +46,7 @@ class QuickPermission(Protocol):
 def guarded(declared: StrawberryField, converter: GraphQLCoreConverter, *, alone: bool) -> Guarded | None:
     """What resolves the field as `PermissionExtension.resolve_async` does; None where there is more to it.
 
-    `alone`: there is no other field at the root.
+    `alone`: no other field runs at the same time.
     """
     resolver, extension = declared.base_resolver, _only_guard(declared)
     if resolver is None or extension is None or not isinstance(resolver.wrapped_func, FunctionType):
@@ -60,12 +60,17 @@ def guarded(declared: StrawberryField, converter: GraphQLCoreConverter, *, alone
     info_class, arguments = converter.config.info_class, Arguments(declared, converter)
     with_source, with_info = resolver.self_parameter is not None, named is not None
     permissions = tuple(extension.permissions)
-    quick = [permission for permission in permissions if isinstance(permission, QuickPermission)]
+    quick = [one.has_permission_at_once if isinstance(one, QuickPermission) else None for one in permissions]
+    way: AtOnce | None = declared.metadata.get(AT_ONCE)
+    # Who has a way at once is asked there.
+    checks = tuple(zip(permissions, quick if alone and way is None else [None] * len(quick), strict=True))
 
     async def ask(source: Any, raw_info: Any, given: Mapping[str, Any]) -> Any:
         info: Any = info_class(_raw_info=raw_info, _field=declared)
         told = arguments.convert(given, info) if given else {}
-        for permission in permissions:
+        for permission, at_once in checks:
+            if at_once is not None and at_once(source, info) is True:
+                continue
             verdict: Any = permission.has_permission(source, info, **told)
             if is_awaitable(verdict):
                 verdict = await verdict
@@ -75,15 +80,15 @@ def guarded(declared: StrawberryField, converter: GraphQLCoreConverter, *, alone
             told["info"] = info
         return await (function(source, **told) if with_source else function(**told))
 
-    at_once: AtOnce | None = declared.metadata.get(AT_ONCE)
-    if at_once is None or not alone or len(quick) < len(permissions):
+    known = [at_once for at_once in quick if at_once is not None]
+    if way is None or not alone or len(known) < len(permissions):
         return ask
-    read, answer = at_once
+    read, answer = way
 
     def tell(source: Any, raw_info: Any, given: Mapping[str, Any]) -> Any:
         info: Any = info_class(_raw_info=raw_info, _field=declared)
-        for permission in quick:
-            if permission.has_permission_at_once(source, info) is not True:
+        for at_once in known:
+            if at_once(source, info) is not True:
                 return ask(source, raw_info, given)
         ahead = raw_info.ahead
         value = answer(info, read(**arguments.convert(given, info)) if ahead is None else ahead.asked)

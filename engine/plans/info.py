@@ -25,12 +25,13 @@ class ResolveInfo:
     It is a class of its own because a tuple of fifteen values and the path for each call cost more than most resolvers.
     """
 
-    __slots__ = ("_field", "_place", "_run")
+    __slots__ = ("_field", "_place", "_run", "context")
 
     def __init__(self, field: Field, place: Place, run: Run) -> None:
         self._field = field
         self._place = place
         self._run = run
+        self.context = run.context
 
     @property
     def ahead(self) -> Ahead | None:
@@ -76,10 +77,6 @@ class ResolveInfo:
     @property
     def variable_values(self) -> dict[str, Any]:
         return self._run.variables.coerced
-
-    @property
-    def context(self) -> Any:
-        return self._run.context
 
     @property
     def is_awaitable(self) -> Any:

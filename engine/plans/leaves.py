@@ -69,18 +69,22 @@ def _quick_enum(kind: CustomGraphQLEnumType, number: int) -> Quick | None:
     members: Any = kind.wrapped_cls
     if not issubclass(members, enum.Enum) or issubclass(members, enum.Flag):
         return None
+    names, texts = _names_of(kind)
     return Quick(
-        f"type({{0}}) is class{number} and (name := names{number}.get({{0}}._name_)) is not None",
+        f"(name := names{number}.get({{0}}._name_) if type({{0}}) is class{number} else "
+        f"texts{number}.get({{0}}) if type({{0}}) is str else None) is not None",
         "name",
-        {f"class{number}": members, f"names{number}": _names_of(kind)},
+        {f"class{number}": members, f"names{number}": names, f"texts{number}": texts},
     )
 
 
 @functools.lru_cache(maxsize=1_000)  # of the enums of a schema; plans share them
-def _names_of(kind: CustomGraphQLEnumType) -> dict[str, str]:
-    """What is written of each member, by its name in Python."""
+def _names_of(kind: CustomGraphQLEnumType) -> tuple[dict[str, str], dict[str, str]]:
+    """What is written of each member, by its name in Python, and of its value, where that is text."""
     members: Any = kind.wrapped_cls
-    return {member._name_: kind.coerce_output_value(member) for member in members}
+    names = {member._name_: kind.coerce_output_value(member) for member in members}
+    values = [known.value for known in kind.values.values() if type(known.value) is str]
+    return names, {value: kind.coerce_output_value(value) for value in values}
 
 
 def _quick_scalar(kind: GraphQLScalarType, number: int) -> Quick:

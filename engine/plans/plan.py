@@ -12,6 +12,7 @@ from engine.plans.running import Run
 from engine.plans.selections import Ahead, Composed, Field, Operation, Selections, Slot
 from engine.plans.source import compile_plan
 from engine.plans.steps import Coroutine
+from engine.plans.variables import InputTypes, Variables
 
 # Measured, from above: what a plan takes, and each of its fields.
 _PLAN_BYTES = 20_000
@@ -39,10 +40,13 @@ class Plan:
         conditions: Mapping[str, bool],
         resolving: Resolving,
         compose: Callable[[Slot], Composed | None],
+        *,
+        input_types: InputTypes,
     ) -> None:
         """`Unsupported` where there are too many fields."""
         selections = Selections(operation, conditions)
         self._operation = operation
+        self.variables = Variables(operation, input_types)
         self.needs = selections.needs
         self._steps = compile_plan(selections, operation, resolving, compose)
         self._ahead = next(_aheads(selections), None)

@@ -13,6 +13,7 @@ from engine.plans.plan import Plan
 from engine.plans.resolving import Resolving
 from engine.plans.selections import Composed, Composer, Operation, Slot
 from engine.plans.support import Fallback, Survey, Unsupported, survey
+from engine.plans.variables import InputTypes
 
 MAX_VARIANTS = 16
 """Of an operation: combinations of its conditions that may have a plan of their own."""
@@ -58,6 +59,7 @@ class Planner:
         self._schema = schema._schema  # noqa: SLF001 - Strawberry has no public way to graphql-core's schema
         self._hide_suggestions = hide_suggestions
         self._resolving = Resolving(schema)
+        self._input_types = InputTypes()
         self._composer = composer
         self._on_fallback = on_fallback
         self._known_executor = schema.execution_context_class is StrawberryGraphQLCoreExecutionContext
@@ -124,6 +126,6 @@ class Planner:
 
         conditions = dict(zip(known.survey.conditions, variant, strict=True))
         try:
-            return Plan(operation, conditions, self._resolving, compose)
+            return Plan(operation, conditions, self._resolving, compose, input_types=self._input_types)
         except Unsupported as unsupported:
             return unsupported.reason

@@ -111,7 +111,7 @@ class Slot:
 class Field:
     """One field of an object in the answer. Nodes of the same response key are merged.
 
-    `alone`: it is the only one at the root, `__typename` aside.
+    `alone`: at the root, where no other one runs at the same time: the only one, `__typename` aside, or a mutation's.
     """
 
     key: str
@@ -150,7 +150,7 @@ class Selections:
         self.root = self._root()
         fields = [field for field in self.root.fields if field.name != "__typename"]
         for field in fields:
-            field.alone = len(fields) == 1
+            field.alone = len(fields) == 1 or self.serial
 
     @property
     def selections(self) -> list[Selection]:

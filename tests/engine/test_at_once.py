@@ -74,6 +74,11 @@ class Query:
 class Mutation:
     change: str = strawberry.mutation(resolver=lambda: "changed", permission_classes=[Quick])
 
+    @strawberry.mutation(permission_classes=[Quick, Slow, Quick])
+    async def move(self, info: Info) -> str:
+        info.context["log"].append("moved")
+        return "moved"
+
 
 SCHEMA = strawberry.Schema(Query, Mutation)
 
@@ -91,6 +96,19 @@ async def test_who_may_not_gets_no_answer() -> None:
         data, errors, log = await asked("{ quick }", None, **{"in": False, "knows": knows})
         assert (data, errors) == (None, [("Not in.", ["quick"])])
         assert not {"at once", "resolved"} & set(log)
+
+
+async def test_a_mutation_is_guarded_at_once_where_its_guards_know() -> None:
+    """One runs after the other: how long a guard takes decides nothing there."""
+    for knows in (True, False):
+        data, errors, log = await asked("mutation { move }", None, **{"in": False, "knows": knows})
+        assert (data, errors) == (None, [("Not in.", ["move"])])
+        assert "moved" not in log
+    data, _, log = await asked("mutation { move change }")
+    assert data == {"move": "moved", "change": "changed"}
+    assert log[:4] == ["asked at once", "asked", "asked at once", "moved"]
+    _, _, log = await asked("mutation { move }", knows=False)
+    assert log == ["asked at once", "asked", "asked", "asked at once", "asked", "moved"]
 
 
 @pytest.mark.parametrize(
