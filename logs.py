@@ -1,6 +1,5 @@
 """How the log looks and what never enters it. Which events are logged is decided where they happen."""
 
-import contextlib
 import json
 import logging
 import re
@@ -14,6 +13,7 @@ import orjson
 import structlog
 
 import clock
+import spelling
 
 _SECRET_NAMES = re.compile(r"authorization|cookie|secret|password|token|api[_-]?key|dsn|database_url", re.IGNORECASE)
 _SECRET_SHAPES = re.compile(
@@ -81,7 +81,7 @@ def request(method: str, path: str, *, status: int, ms: float) -> None:
         "request_id": _clean(request_id.get()),
         "level": "info",
         "logger": _REQUESTS,
-        "timestamp": f"{clock.unmoved().replace(tzinfo=None).isoformat()}Z",
+        "timestamp": spelling.moment(clock.unmoved()),
     }
     _write(_json(event))
 
@@ -146,13 +146,11 @@ class _Lines:
     debug = info = warning = error = critical = msg
 
 
-_WRITTEN_OR_NOT = contextlib.suppress(OSError, ValueError)
-"""A log that cannot be written must not end what is logged."""
-
-
 def _write(line: str) -> None:
-    with _WRITTEN_OR_NOT:
+    try:  # noqa: SIM105 - `suppress` takes as long as to make the line
         sys.stderr.write(line + "\n")
+    except (OSError, ValueError):
+        pass  # a log that cannot be written must not end what is logged
 
 
 def _json(event: Any, **options: Any) -> str:

@@ -1,7 +1,7 @@
 """The custom scalars: one spelling out, which Postgres writes too; exact values in, as literals and as variables."""
 
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +13,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from strawberry.schema.config import StrawberryConfig
 
+import spelling
 from engine import Engine, Executed, GraphQLRequest, Refused
 from schema.scalars import SCALARS, BigInt
 
@@ -180,3 +181,12 @@ async def test_postgres_writes_the_same(database_url: str, field: str, data: Any
     assert serialize(stored) == text
     if len(text) <= 100:
         assert await echo(field, text) == text
+
+
+@given(
+    at=st.datetimes(timezones=st.timezones() | st.just(UTC)).filter(lambda at: 1 < at.year < 9999),
+    whole=st.booleans(),
+)
+def test_a_moment_is_spelled_with_all_its_microseconds(at: datetime, whole: bool) -> None:
+    at = at.replace(microsecond=0) if whole else at
+    assert spelling.moment(at) == at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
