@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 
 import structlog
 from starlette.exceptions import HTTPException
@@ -72,8 +72,8 @@ class Shortcut:
         self._rest = rest
         self._unless = unless
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await (self._there if self._leads_there(scope) else self._rest)(scope, receive, send)
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return (self._there if self._leads_there(scope) else self._rest)(scope, receive, send)
 
     def _leads_there(self, scope: Scope) -> bool:
         if scope["type"] != "http" or scope["path"] != self._path:

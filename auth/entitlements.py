@@ -48,7 +48,7 @@ class Entitlements:
         self._caller = caller
         self._rows = rows
         self._usage: tuple[datetime, Mapping[str, Usage]] | None = None
-        self._lock = asyncio.Lock()
+        self._lock: asyncio.Lock | None = None
 
     async def decide(self, feature: Feature) -> Decision:
         """Why it is allowed or refused, for anybody: nobody and disabled accounts get an explanation too."""
@@ -94,6 +94,7 @@ class Entitlements:
     async def _overview(self) -> tuple[datetime, Mapping[str, Usage]]:
         """What is used of each feature, and the moment it was read at: decisions on it are of that moment."""
         actor = await self._caller.actor()
+        self._lock = self._lock or asyncio.Lock()
         async with self._lock:
             if self._usage is None:
                 self._usage = await self._read(actor.user_id)

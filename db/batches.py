@@ -159,7 +159,7 @@ class _Queue(Generic[Key, Value]):
 
 
 def _all_done(waiters: Iterable[asyncio.Future[Value]]) -> bool:
-    return all(waiter.done() for waiter in waiters)
+    return all(map(asyncio.Future.done, waiters))
 
 
 def _waiting(asked: _Asked[Key, Value]) -> list[asyncio.Future[Value | None]]:

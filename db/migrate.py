@@ -72,7 +72,7 @@ async def migrate(url: str, to: str = "head", *, schema: str | None = None) -> S
     target = _revision(to)
     where = {"dsn": dsn(url), "server_settings": {"search_path": schema} if schema else {}}
     engine = create_async_engine("postgresql+asyncpg://", connect_args=where, poolclass=NullPool)
-    with unavailable_when_out_of_reach():
+    with unavailable_when_out_of_reach:
         async with engine.connect() as connection:
             await connection.run_sync(_move, target)
             role_missing = await connection.run_sync(roles.grant)
@@ -122,7 +122,7 @@ def sql(to: str = "head") -> str:
 async def status(url: str) -> Status:
     """Where the database at `url` stands."""
     engine = create_async_engine("postgresql+asyncpg://", connect_args={"dsn": dsn(url)}, poolclass=NullPool)
-    with unavailable_when_out_of_reach():
+    with unavailable_when_out_of_reach:
         async with engine.connect() as connection:
             return await _status(connection)
 

@@ -54,13 +54,13 @@ class ReadPool:
         """The records of asyncpg."""
         arguments = read.arguments()
         try:
-            return await self._fetch(read.prepared.sql, arguments)
+            return await self._fetch(read.prepared.form.sql, arguments)
         except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
             if isinstance(error, ValueError):  # a value that does not fit its parameter
                 raise
             # Closed while nobody used it, by a restart or a failover: the others will be as well.
             self._pool.drop_idle()
-        return await self._fetch(read.prepared.sql, arguments)
+        return await self._fetch(read.prepared.form.sql, arguments)
 
     async def _fetch(self, sql: str, arguments: Sequence[Any]) -> Sequence[Any]:
         connection = await self._pool.take()

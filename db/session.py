@@ -1,9 +1,8 @@
 """The connection to Postgres: transactions for writes, single statements for reads, and what its failures mean."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from functools import partial
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Any
 from uuid import UUID
@@ -69,7 +68,7 @@ class Database:
             self._transactions = Transactions(self._engine, POOL_SIZE, wait=POOL_WAIT_SECONDS)
             self._prepared = ReadPool(connect, prepare=roles.assume(for_transaction=False), admit=admit)
         self._replicated = replicated
-        self._unavailable = partial(unavailable_when_out_of_reach, quiet=admit is not None)
+        self._unavailable = _Unavailable(quiet=admit is not None)
         self._changes = Changes(self.rows, channel=f"{schema or 'gatehouse'}_usage")
 
     def transaction(self, *, alone: bool = False) -> AbstractAsyncContextManager[Session]:
@@ -86,7 +85,7 @@ class Database:
     async def _transaction(self) -> AsyncIterator[Session]:
         session: Session | None = None
         try:
-            with unavailable_when_out_of_reach():
+            with unavailable_when_out_of_reach:
                 # What is noted of a write belongs to its transaction.
                 async with self._begin() as session:
                     yield session
@@ -116,7 +115,7 @@ class Database:
 
     async def rows(self, read: Readable) -> Sequence[Row]:
         """The rows of one read, outside any transaction."""
-        with self._unavailable():
+        with self._unavailable:
             if isinstance(read, Bound):
                 if self._prepared is not None:
                     return await self._prepared.rows(read)
@@ -134,7 +133,7 @@ class Database:
         if self._prepared is None:
             row = await self.row(read)
             return row and row[0]
-        with self._unavailable():
+        with self._unavailable:
             return await self._prepared.value(read)
 
     async def row(self, read: Readable) -> Row | None:
@@ -167,7 +166,7 @@ class _Alone(AbstractAsyncContextManager[Session]):
         self._tell = tell
 
     async def __aenter__(self) -> Session:
-        with unavailable_when_out_of_reach():
+        with unavailable_when_out_of_reach:
             self._link = await self._transactions.take()
         self._session = LoneSession(self._link.driver)
         return self._session
@@ -178,7 +177,7 @@ class _Alone(AbstractAsyncContextManager[Session]):
         self._transactions.give(self._link, error)
         try:
             if error is not None:
-                with unavailable_when_out_of_reach():
+                with unavailable_when_out_of_reach:
                     raise error
         except (asyncio.CancelledError, errors.ServiceUnavailable):
             # It may have been done although nobody learns of it any more. To tell too much does no harm.
@@ -275,22 +274,36 @@ def _engine(connect: dict[str, Any], *, pooled_by_others: bool, schema: str | No
     return engine
 
 
-@contextmanager
-def unavailable_when_out_of_reach(*, quiet: bool = False) -> Iterator[None]:
+class _Unavailable(AbstractContextManager[None]):
     """Turn failures to reach Postgres, or to be served in time, into `ServiceUnavailable`; our own faults stay.
 
-    They are logged, unless `quiet`.
+    They are logged, unless `quiet`. Keeps nothing, so that one does for all: it is around every statement.
     """
-    log = _log.debug if quiet else _log.warning
-    try:
-        yield
-    except (OSError, PoolTimeout, asyncpg.InterfaceError) as error:
-        log("database.out_of_reach", error=repr(error))
-        raise errors.ServiceUnavailable("The database is out of reach. Try again in a moment.") from error
-    except (DBAPIError, asyncpg.PostgresError) as error:
-        cause, lost = (error.orig, error.connection_invalidated) if isinstance(error, DBAPIError) else (error, False)
-        sqlstate = str(getattr(cause, "sqlstate", None) or "")
-        if lost or sqlstate.startswith(_UNAVAILABLE_CLASSES) or sqlstate == _LOCK_NOT_AVAILABLE:
-            log("database.unavailable", sqlstate=sqlstate)
-            raise errors.ServiceUnavailable("The database could not answer in time. Try again in a moment.") from error
-        raise
+
+    __slots__ = ("_quiet",)
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, OSError | PoolTimeout | asyncpg.InterfaceError):
+            self._log("database.out_of_reach", error=repr(error))
+            raise errors.ServiceUnavailable("The database is out of reach. Try again in a moment.") from error
+        if isinstance(error, DBAPIError | asyncpg.PostgresError):
+            lost = isinstance(error, DBAPIError) and error.connection_invalidated
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            sqlstate = str(getattr(cause, "sqlstate", None) or "")
+            if lost or sqlstate.startswith(_UNAVAILABLE_CLASSES) or sqlstate == _LOCK_NOT_AVAILABLE:
+                self._log("database.unavailable", sqlstate=sqlstate)
+                raise errors.ServiceUnavailable(
+                    "The database could not answer in time. Try again in a moment."
+                ) from error
+
+    def _log(self, event: str, **told: object) -> None:
+        (_log.debug if self._quiet else _log.warning)(event, **told)
+
+
+unavailable_when_out_of_reach = _Unavailable()
+"""Around what reaches for Postgres."""

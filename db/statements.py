@@ -2,7 +2,6 @@
 
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, cast
 
@@ -32,8 +31,7 @@ def among(name: str) -> ColumnElement[Any]:
     return any_(several(name, Uuid))
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(NamedTuple):
     """A prepared statement with the values of its parameters: what `Prepared` makes, and who runs statements takes."""
 
     prepared: "Prepared"
@@ -48,8 +46,10 @@ class Bound:
 
     def arguments(self) -> list[Any]:
         """The values in the order of the placeholders."""
-        values, fixed = self.values, self.prepared.fixed
-        return [values[name] if name in values else fixed[name] for name in self.prepared.names]
+        form, given = self.prepared.form, self.values
+        if form.fixed:
+            given = {**form.fixed, **given}
+        return [given[name] for name in form.names]
 
 
 class Prepared:
@@ -68,54 +68,44 @@ class Prepared:
         return Bound(self, values)
 
     @cached_property
-    def _form(self) -> "_Form":
+    def form(self) -> "Form":
+        """As it is sent."""
         return _form_of(self.statement, self._columns)
 
     @property
     def sql(self) -> str:
         """As Postgres is sent it, with $1, $2 …"""
-        return self._form.sql
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Of the parameters, in the order of the placeholders."""
-        return self._form.names
-
-    @property
-    def fixed(self) -> Mapping[str, Any]:
-        """The constants of the statement, by the names they were given."""
-        return self._form.fixed
-
-    @property
-    def json_parameters(self) -> frozenset[str]:
-        """The names of those that hold JSON."""
-        return self._form.json_parameters
+        return self.form.sql
 
     @cached_property
     def row(self) -> Callable[[Any], Row]:
         """A record of asyncpg as a row that looks like SQLAlchemy's: attributes, `_asdict`, unpacking."""
-        make: Any = cast("Any", namedtuple)("Row", self._form.columns)  # cast: which there are is known only here
+        make: Any = cast("Any", namedtuple)("Row", self.form.columns)  # cast: which there are is known only here
         # Typed as what it stands in for: nobody asks more of a row than a named tuple has.
         return cast("Callable[[Any], Row]", make._make)
 
 
-class _Form(NamedTuple):
-    """A statement compiled."""
+class Form(NamedTuple):
+    """A statement compiled: `names` are those of its parameters in the order of the placeholders.
+
+    `fixed` are the constants, by the names they were given; `json` says at which places of `names` there is JSON.
+    """
 
     sql: str
     names: tuple[str, ...]
     fixed: Mapping[str, Any]
-    json_parameters: frozenset[str]
+    json: tuple[int, ...]
     columns: Sequence[str]
 
 
-def _form_of(statement: Read | Insert, columns: Sequence[str] | None) -> _Form:
+def _form_of(statement: Read | Insert, columns: Sequence[str] | None) -> Form:
     compiled: Any = statement.compile(dialect=_DIALECT, column_keys=columns)
-    return _Form(
+    names = tuple(compiled.positiontup)
+    return Form(
         str(compiled),
-        tuple(compiled.positiontup),
+        names,
         {name: bind.value for name, bind in compiled.binds.items() if not bind.required},
-        frozenset(name for name, bind in compiled.binds.items() if isinstance(bind.type, JSON)),
+        tuple(place for place, name in enumerate(names) if isinstance(compiled.binds[name].type, JSON)),
         [str(column.key) for column in statement.exported_columns],
     )
 
@@ -132,7 +122,7 @@ class PreparedText(Prepared):
         return self._make()
 
     @cached_property
-    def _form(self) -> _Form:
+    def form(self) -> Form:
         form = _form_of(self.statement, None)
         del self.statement
         return form

@@ -43,10 +43,9 @@ class Session(AsyncSession):
             return (await self.execute(statement.select)).all()
         arguments = statement.arguments()
         # On its connections SQLAlchemy has asyncpg read JSON, but not write it.
-        for name in prepared.json_parameters:
-            place = prepared.names.index(name)
+        for place in prepared.form.json:
             arguments[place] = None if arguments[place] is None else orjson.dumps(arguments[place]).decode()
-        records = await self.driver.fetch(prepared.sql, *arguments)
+        records = await self.driver.fetch(prepared.form.sql, *arguments)
         return list(map(prepared.row, records))
 
     async def row(self, statement: Bound) -> Row | None:
@@ -66,13 +65,11 @@ class LoneSession(Session):
     What SQLAlchemy keeps of a session is not made, which takes as long as to send the statement.
     """
 
+    info: dict[Any, Any] = {}  # noqa: RUF012 - in the place of a property; each has its own
+
     def __init__(self, driver: asyncpg.Connection) -> None:
         self.driver = driver
-        self._noted: dict[Any, Any] = {}
-
-    @property
-    def info(self) -> dict[Any, Any]:
-        return self._noted
+        self.info = {}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,17 +121,19 @@ class Transactions:
     async def take(self) -> Link:
         """A connection without a transaction: each statement is one of its own. To be given back by `give`."""
         link = await self._pool.take()
-        while link.lost:
+        while link.driver.is_closed():
             self._pool.drop(link)
             link = await self._pool.take()
         return link
 
     def give(self, link: Link, error: BaseException | None = None) -> None:
-        """Let others have it, after an error of what ran on it or without one."""
+        """Let others have it, after an error of what ran on it, by the driver alone, or without one."""
         if isinstance(error, asyncio.CancelledError | TimeoutError):
             self._pool.give_when(link, settled(link.driver))
+        elif link.driver.is_closed() or link.driver.is_in_transaction():
+            self._pool.drop(link)
         else:
-            self._give(link)
+            self._pool.give(link)
 
     async def rows(self, read: Read) -> Sequence[Row]:
         """The rows of one read, outside any transaction."""

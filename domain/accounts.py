@@ -20,6 +20,7 @@ DEFAULT_KEY = "Default"
 MAX_AHEAD = timedelta(minutes=5)
 """How far the clock of a provider may be ahead of ours."""
 _NAMES = ("full_name", "username", "image_url")
+_NOTHING = (None, None, None)
 _USERNAME_ATTEMPTS = 5  # somebody else may take the name between the look and the insert
 
 
@@ -101,12 +102,14 @@ def says_more(facts: IdentityFacts, known: Row) -> bool:
     if known.profile_as_of is not None:
         return False
     newer = known.claims_as_of is None or facts.as_of > known.claims_as_of
-    said = (
-        (facts.full_name, known.identity_full_name),
-        (facts.username, known.identity_username),
-        (facts.image_url, known.identity_image_url),
+    said = facts.full_name, facts.username, facts.image_url
+    remembered = known.identity_full_name, known.identity_username, known.identity_image_url
+    if said in (remembered, _NOTHING):  # as nearly always
+        return False
+    return any(
+        told is not None and told != before and (newer or before is None)
+        for told, before in zip(said, remembered, strict=True)
     )
-    return any(told is not None and told != before and (newer or before is None) for told, before in said)
 
 
 async def _owner_of_new(session: Session, facts: IdentityFacts, terms: Terms) -> User:

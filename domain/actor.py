@@ -1,8 +1,9 @@
 """Who acts: what rules and guards know of the caller. How somebody signed in is auth's business."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from db.session import Row
@@ -38,13 +39,15 @@ def standing_of(row: Row, *, invite_required: bool) -> Standing:
         tier=row.tier,
         trial_ends_at=row.trial_ends_at,
         invited=row.invite_validated or not invite_required,
-        overrides=tuple(
-            Override(feature, extra, until and datetime.fromisoformat(until))
-            for feature, extra, until in row.overrides or ()
-        ),
+        overrides=tuple(map(_override, row.overrides)) if row.overrides else (),
         active=row.disabled_at is None and row.deleted_at is None,
         deleted=row.deleted_at is not None,
     )
+
+
+def _override(told: Sequence[Any]) -> Override:
+    feature, extra, until = told
+    return Override(feature, extra, until and datetime.fromisoformat(until))
 
 
 NOBODY = Standing(tier="", trial_ends_at=None, invited=False, active=False, signed_in=False)

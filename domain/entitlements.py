@@ -29,15 +29,17 @@ def resets_at(feature: Feature, now: datetime) -> datetime | None:
 
 def limit_of(plans: Plans, standing: Standing, feature: Feature, now: datetime) -> int | None:
     """The better of tier and, while it runs, trial, plus what overrides add. None: without limit; 0: not included."""
-    extras = [override.extra for override in _overrides(standing, feature) if _runs(override.until, now)]
+    extras = [one.extra for one in _overrides(standing, feature) if _runs(one.until, now)] if standing.overrides else ()
     return _limit(plans, standing, feature, trial=_on_trial(standing, now), extras=extras)
 
 
 def quota_of(plans: Plans, standing: Standing, feature: Feature, used: int, now: datetime) -> Quota | None:
     """The usage beside the limit; None for a switch, which is not counted."""
-    if feature.kind == "switch":
-        return None
-    limit = limit_of(plans, standing, feature, now)
+    return None if feature.kind == "switch" else quota(feature, used, limit_of(plans, standing, feature, now), now)
+
+
+def quota(feature: Feature, used: int, limit: int | None, now: datetime) -> Quota:
+    """The usage of what is counted beside its limit."""
     remaining = None if limit is None else max(0, limit - used)
     return Quota(feature.key, used=used, limit=limit, remaining=remaining, resets_at=resets_at(feature, now))
 

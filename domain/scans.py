@@ -3,9 +3,8 @@
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -20,13 +19,15 @@ from domain import usage
 from domain.actor import Actor
 from domain.decisions import Quota
 from domain.plans import Plans
-from domain.scans_results import NewScan
+from domain.scans_results import NewFinding, NewScan
 
 _MILLISECOND = timedelta(milliseconds=1)
+_COUNTS = {severity: severity.lower() for severity in Severity}
+"""The columns that count the findings of a severity, the worst first."""
+_NOTHING_FOUND: Mapping[str, Any] = {**dict.fromkeys(_COUNTS.values(), 0), "severity": None, "suppressed": 0}
 
 
-@dataclass(frozen=True, slots=True)
-class Created:
+class Created(NamedTuple):
     """The scans in the order they were given, those of them that are new, and what is left of the quota."""
 
     ids: list[UUID]
@@ -37,8 +38,7 @@ class Created:
 def told_apart(scans: Sequence[NewScan], *, target: str | None, metadata: Mapping[str, Any] | None) -> list[NewScan]:
     """The runs of a file with what their sender says of them, which goes before what the file says."""
     return [
-        replace(
-            scan,
+        scan._replace(
             target=target or scan.target,
             metadata={**(scan.metadata or {}), **(metadata or {})} or None,
         )
@@ -119,8 +119,6 @@ async def delete(session: Session, actor: Actor, scan_id: UUID) -> None:
 
 
 def _row(scan: NewScan, scan_id: UUID, user_id: UUID, digest: bytes | None, now: datetime) -> dict[str, Any]:
-    counts = Counter(found.severity for found in scan.findings if not found.suppressed)
-    worst = next((severity for severity in Severity if counts[severity]), None)
     lasted = None
     if scan.started_at is not None and scan.finished_at is not None:
         lasted = (scan.finished_at - scan.started_at) // _MILLISECOND
@@ -134,10 +132,16 @@ def _row(scan: NewScan, scan_id: UUID, user_id: UUID, digest: bytes | None, now:
         "started_at": scan.started_at,
         "finished_at": scan.finished_at,
         "duration_ms": lasted,
-        "severity": worst,
-        **{severity.lower(): counts[severity] for severity in Severity},
-        "suppressed": sum(found.suppressed for found in scan.findings),
+        **(_counts(scan.findings) if scan.findings else _NOTHING_FOUND),
         "metadata": scan.metadata,
         "digest": digest,
         "created_at": now,
     }
+
+
+def _counts(findings: Sequence[NewFinding]) -> dict[str, Any]:
+    """How many there are of each severity, which is the worst, and how many are not to count."""
+    counts = Counter(found.severity for found in findings if not found.suppressed)
+    worst = next((severity for severity in _COUNTS if counts[severity]), None)
+    counted = {column: counts[severity] for severity, column in _COUNTS.items()}
+    return {**counted, "severity": worst, "suppressed": len(findings) - counts.total()}

@@ -47,8 +47,7 @@ class NewFinding(NamedTuple):
     suppressed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class NewScan:
+class NewScan(NamedTuple):
     """One run of a tool. Times are UTC; `metadata` is what the file says beside what has a column."""
 
     tool: str

@@ -11,9 +11,10 @@ from db import queries
 from db.models import new_id
 from db.queries.usage import Terms
 from db.session import Bound, Row, Session
+from domain import admission
 from domain.actor import Actor
 from domain.decisions import Quota
-from domain.entitlements import decide, is_included, limit_of, period_of, quota_of
+from domain.entitlements import decide, is_included, limit_of, period_of, quota, quota_of
 from domain.plans import Plans
 
 _ATTEMPTS = 5  # somebody else may give back between a refusal and the look at what is used
@@ -68,19 +69,16 @@ async def spend(
     decision that explains it. An object is paid for once: a second spend for it is an error of the caller's.
     """
     kind, now = plans.features[feature], clock.now()
-    period = period_of(kind, now)
+    period, limit = period_of(kind, now), limit_of(plans, actor.standing, kind, now)
     for _ in range(_ATTEMPTS):
-        if is_included(plans, actor.standing, kind, now):
-            limit = limit_of(plans, actor.standing, kind, now)
+        if limit != 0 and admission.admits(actor.standing):
             terms = Terms(period=period, paid_for=paid_for, limit=limit, now=now)
             if pay is None:
                 balance = await queries.usage.spend(session, actor.user_id, feature, **terms)
             else:
                 balance = await pay(terms)
             if balance is not None:
-                quota = quota_of(plans, actor.standing, kind, balance, now)
-                assert quota is not None  # a switch is not spent
-                return quota
+                return quota(kind, balance, limit, now)
         used = await queries.usage.used(session, actor.user_id, feature, period)
         decision = decide(plans, actor.standing, kind, used, now)
         if not decision.allowed:
@@ -110,9 +108,9 @@ async def quota_now(session: Session, plans: Plans, actor: Actor, feature: str) 
     """What is used and left of a feature that is counted."""
     kind, now = plans.features[feature], clock.now()
     used = await queries.usage.used(session, actor.user_id, feature, period_of(kind, now))
-    quota = quota_of(plans, actor.standing, kind, used, now)
-    assert quota is not None  # a switch has none
-    return quota
+    left = quota_of(plans, actor.standing, kind, used, now)
+    assert left is not None  # a switch has none
+    return left
 
 
 def require_spent(session: Session, plans: Plans, feature: str) -> None:

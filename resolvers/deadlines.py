@@ -15,40 +15,30 @@ class Deadlines:
     """Those of one event loop at a time. A timer for each would cost a request as much as to parse its body."""
 
     def __init__(self) -> None:
-        self._running: dict[Deadline, None] = {}
+        self.running: dict[Deadline, None] = {}
         self.loop: asyncio.AbstractEventLoop | None = None
-        self._thread = 0
+        self.thread = 0
 
     def within(self, seconds: float) -> "Deadline":
         """Cancels the block after so many seconds, which becomes `TimeoutError`, as by `asyncio.timeout`."""
         return Deadline(self, seconds)
 
-    def loop_of_thread(self) -> asyncio.AbstractEventLoop | None:
-        """The loop, if it is one of this thread."""
-        return self.loop if self._thread == threading.get_ident() else None
-
-    def add(self, deadline: "Deadline", loop: asyncio.AbstractEventLoop) -> None:
-        """Look after it from now on."""
-        if self.loop is not loop:
-            self._running.clear()
-            self.loop, self._thread = loop, threading.get_ident()
-            self._look_later(loop)
-        self._running[deadline] = None
-
-    def remove(self, deadline: "Deadline") -> None:
-        """It has ended."""
-        self._running.pop(deadline, None)
+    def begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Look after the `running` ones from now on, which are those of this loop."""
+        self.running.clear()
+        self.loop, self.thread = loop, threading.get_ident()
+        self._look_later(loop)
 
     def _look_later(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.call_later(LOOK_EVERY, self._look, loop, context=Context())  # of no request
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        if not self._running:
+        if not self.running:
             self.loop = None
             return
         self._look_later(loop)
         now = loop.time()
-        for deadline in list(self._running):
+        for deadline in list(self.running):
             deadline.look(now)
 
 
@@ -66,7 +56,8 @@ class Deadline:
 
     def __enter__(self) -> "Deadline":
         # The loop of the others, if a task of it runs here: to ask which loop runs is a call of the kernel.
-        loop = self._deadlines.loop_of_thread() or asyncio.get_running_loop()
+        known = self._deadlines.loop if self._deadlines.thread == threading.get_ident() else None
+        loop = known or asyncio.get_running_loop()
         task = asyncio.current_task(loop)
         if task is None:
             loop = asyncio.get_running_loop()
@@ -75,13 +66,15 @@ class Deadline:
         self._task, self._cancelling = task, task.cancelling()
         self.now = loop.time
         self.at = self.now() + self._seconds
-        self._deadlines.add(self, loop)
+        if self._deadlines.loop is not loop:
+            self._deadlines.begin(loop)
+        self._deadlines.running[self] = None
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._deadlines.remove(self)
+        self._deadlines.running.pop(self, None)
         task, self._task = self._task, None
         if self._expired and task is not None:
             # Who was cancelled by somebody else as well goes on being cancelled.

@@ -4,9 +4,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, get_args, get_type_hints
+from typing import Any, NamedTuple, get_args, get_type_hints
 
 import strawberry
 from strawberry.permission import BasePermission
@@ -35,11 +34,11 @@ WRITES_AT_ONCE = 3
 _TURNS = Turns(WRITES_AT_ONCE)
 
 _Effect = Callable[..., Awaitable[Payload | Refused]]
+_TakeEffect = Callable[["Work"], Awaitable[Payload | Refused]]
 _Prepare = Callable[[Actor, Any, Faults], AbstractAsyncContextManager[Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(NamedTuple):
     """What the effect of a mutation gets: the caller, the transaction that ends with it, and what was prepared."""
 
     session: Session
@@ -111,8 +110,7 @@ def mutation(
     return declare
 
 
-@dataclass(frozen=True, slots=True)
-class _Attempt:
+class _Attempt(NamedTuple):
     """One call of a mutation by one caller."""
 
     field: str
@@ -123,22 +121,28 @@ class _Attempt:
     prepared: Any
     alone: bool
 
-    async def outcome(self, effect: Callable[[Work], Awaitable[Payload | Refused]]) -> Payload | Refused:
+    async def outcome(self, effect: _TakeEffect) -> Payload | Refused:
         """Do the work, or return what it came to before; a twin at work under the same key is waited for."""
+        key = self.input.idempotency_key
+        if key is not None:
+            return await self._outcome_once(effect, key)
+        async with _TURNS.of(self.actor.user_id), self.services.database.transaction(alone=self.alone) as session:
+            return await self._done(effect, session)
+
+    async def _outcome_once(self, effect: _TakeEffect, key: str) -> Payload | Refused:
+        caller = self.actor.user_id
         deadline, pause = time.monotonic() + TWIN_WAIT_SECONDS, 0.02
         while True:
-            database = self.services.database
-            async with _TURNS.of(self.actor.user_id), database.transaction(alone=self.alone) as session:
-                ours = await self._is_ours(session)
+            async with _TURNS.of(caller), self.services.database.transaction() as session:
+                ours = await queries.idempotency.claim(session, caller, self.field, key)
                 # Looked up by those who wait as well: once it is there, none of them needs the claim any more.
-                earlier = await self._earlier(session)
+                earlier = await self._earlier(session, key)
                 if earlier is not None:
                     return earlier
                 if ours:
-                    wrote(session, self.actor.user_id)
-                    result = await effect(Work(session, self.actor, self.services, self.prepared))
+                    result = await self._done(effect, session)
                     if not isinstance(result, Refused):
-                        await self._record(session, result)
+                        await self._record(session, key, result)
                     return result
             # Waiting outside the transaction: however many twins there are, they hold no connection of the pool.
             if time.monotonic() > deadline:
@@ -146,31 +150,26 @@ class _Attempt:
             await asyncio.sleep(pause)
             pause = min(pause * 2, 0.5)
 
-    async def _is_ours(self, session: Session) -> bool:
-        key = self.input.idempotency_key
-        return key is None or await queries.idempotency.claim(session, self.actor.user_id, self.field, key)
+    async def _done(self, effect: _TakeEffect, session: Session) -> Payload | Refused:
+        wrote(session, self.actor.user_id)
+        return await effect(Work(session, self.actor, self.services, self.prepared))
 
-    async def _earlier(self, session: Session) -> Payload | None:
-        key, caller = self.input.idempotency_key, self.actor.user_id
-        if key is None:
-            return None
-        record = await queries.idempotency.record_of(session, caller, self.field, key, clock.now())
+    async def _earlier(self, session: Session, key: str) -> Payload | None:
+        record = await queries.idempotency.record_of(session, self.actor.user_id, self.field, key, clock.now())
         if record is None:
             return None
         if record.input_digest != self.input.digest():
             raise errors.IdempotencyKeyReused("This idempotency key was used with another input. Take a new key.")
         return self.payload_type.replay(record.outcome)
 
-    async def _record(self, session: Session, payload: Payload) -> None:
-        if self.input.idempotency_key is None:
-            return
+    async def _record(self, session: Session, key: str, payload: Payload) -> None:
         now = clock.now()
         await queries.idempotency.forget_expired(session, self.actor.user_id, now)
         session.add(
             IdempotencyRecord(
                 user_id=self.actor.user_id,
                 field=self.field,
-                key=self.input.idempotency_key,
+                key=key,
                 input_digest=self.input.digest(),
                 outcome=payload.outcome(),
                 created_at=now,

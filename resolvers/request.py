@@ -36,7 +36,8 @@ def require_json(headers: Fields) -> None:
     """Refuse a body that is not plain JSON, before anything of it is read."""
     if not is_json(headers.getlist("content-type")):
         raise UnsupportedMediaType("Send the request as application/json in UTF-8.")
-    if any(one.strip().lower() != "identity" for one in headers.getlist("content-encoding")):
+    encodings = headers.getlist("content-encoding")
+    if encodings and any(one.strip().lower() != "identity" for one in encodings):
         raise UnsupportedMediaType("Send the body as it is, without a Content-Encoding.")
 
 
@@ -127,7 +128,6 @@ def _structure(raw: bytes | bytearray, what: str) -> bytes:
     """What stands outside of strings, refused when it is too much."""
     found: list[bytes] = []
     size, quotes = 0, 0
-    too_many = BodyTooLarge(f"{what} has more than {_MAX_VALUES} values; send less at once, or a file in one string.")
     for part, quotes_of_part in strict_json.outside_of_strings(raw):
         found.append(part)
         size += len(part)
@@ -135,11 +135,16 @@ def _structure(raw: bytes | bytearray, what: str) -> bytes:
         if size > _MAX_STRUCTURE:
             raise BodyTooLarge(f"{what} is larger than {_MAX_STRUCTURE} bytes without its strings.")
         if quotes > 4 * _MAX_VALUES + 4:  # each value may have a name
-            raise too_many
+            raise _too_many_values(what)
     structure = b"".join(found)
-    if sum(structure.count(sign) for sign in (b",", b"[", b"{")) > _MAX_VALUES:
-        raise too_many
+    # Each has a sign of its own before it.
+    if len(structure) > _MAX_VALUES and sum(map(structure.count, (b",", b"[", b"{"))) > _MAX_VALUES:
+        raise _too_many_values(what)
     return structure
+
+
+def _too_many_values(what: str) -> BodyTooLarge:
+    return BodyTooLarge(f"{what} has more than {_MAX_VALUES} values; send less at once, or a file in one string.")
 
 
 def _refuse_surrogates(raw: bytes | bytearray) -> None:

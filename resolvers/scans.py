@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import strawberry
 
@@ -43,8 +43,7 @@ class ScansQuery:
         return connect(Scan, page, actor.user_id)
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
+class _Read(NamedTuple):
     """What was read of an input: its scans, and what tells those of a report from all others."""
 
     scans: Sequence[NewScan]
@@ -55,8 +54,7 @@ def _read(actor: Actor, input: CreateScanInput, faults: Faults) -> AbstractAsync
     if input.report is not None:
         return _read_report(actor, input, input.report, faults)
     found = [NewFinding(**vars(one)) for one in input.findings or ()]
-    told = domain.scans.told_apart([NewScan(**input.told, findings=found)], **input.said)
-    return nullcontext(_Read(told, [None]))
+    return nullcontext(_Read([NewScan(**input.told, findings=found)], [None]))
 
 
 @asynccontextmanager
@@ -86,7 +84,8 @@ class ScansMutation:
         )
         kept = CreateScanPayload.kept(done.quota)
         ids = [str(one) for one in done.ids]
-        return CreateScanPayload(scan_ids=ids, new=done.new, created=len(done.new), **kept)
+        new = {str(one): row for one, row in done.new.items()}
+        return CreateScanPayload(scan_ids=ids, new=new, created=len(new), **kept)
 
     @mutation(
         IsAuthenticated,

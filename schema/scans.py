@@ -125,14 +125,14 @@ class CreateScanPayload(QuotaPayload):
     transient = frozenset({"new"})
 
     scan_ids: strawberry.Private[list[str]]
-    new: strawberry.Private[Mapping[UUID, Row] | None]
+    new: strawberry.Private[Mapping[str, Row] | None]
     created: int = strawberry.field(
         description="How many of them are new; the others were there already, from the same report."
     )
 
     @strawberry.field(description="The first of them, mostly the only one; null for a retry after it was deleted.")
     def scan(self, info: Info) -> Scan | None:
-        row = self.new.get(UUID(self.scan_ids[0])) if self.new else None
+        row = self.new.get(self.scan_ids[0]) if self.new else None
         # Awaited by whoever executes; the signature of a field cannot say that it may be.
         return Scan.from_row(row) if row is not None else cast("Scan", self._first(info))
 
@@ -147,12 +147,12 @@ class CreateScanPayload(QuotaPayload):
         return (await self._scans(info, self.scan_ids[:1]))[0]
 
     async def _scans(self, info: Info, wanted: list[str]) -> list[Scan | None]:
-        owner, keys = await info.context.caller.user_id(), [UUID(one) for one in wanted]
+        owner = await info.context.caller.user_id()
         rows = dict(self.new or {})
-        others = [key for key in keys if key not in rows]
+        others = [UUID(key) for key in wanted if key not in rows]
         if others:
-            rows |= {row.id: row for row in await info.context.read.rows(queries.scans.scans(owner, others))}
-        return [Scan.from_row(rows[key]) if key in rows else None for key in keys]
+            rows |= {str(row.id): row for row in await info.context.read.rows(queries.scans.scans(owner, others))}
+        return [Scan.from_row(rows[key]) if key in rows else None for key in wanted]
 
 
 @strawberry.type(description="The scan that is no more.")

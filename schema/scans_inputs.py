@@ -192,17 +192,13 @@ class CreateScanInput(MutationInput):
     )
 
     def check_fields(self, faults: Faults) -> None:
-        told = [
-            name
-            for name in ("tool", "tool_version", "status", "started_at", "finished_at", "findings")
-            if getattr(self, name) is not None
-        ]
         if self.report is None:
             faults.unless(self.tool is not None, "input.report", "Needed: a report, or a tool and what it found.")
             self._check_told(faults)
         else:
-            for name in told:
-                faults.add(f"input.{to_camel_case(name)}", "Left out where there is a report, which says it.")
+            for name in ("tool", "tool_version", "status", "started_at", "finished_at", "findings"):
+                if getattr(self, name) is not None:
+                    faults.add(f"input.{to_camel_case(name)}", "Left out where there is a report, which says it.")
             faults.unless(bool(self.report.strip()), "input.report", "Not empty.")
         if self.target is not None:
             check_text(faults, "target", self.target, longest=MAX_TARGET)
@@ -229,7 +225,7 @@ class CreateScanInput(MutationInput):
     @property
     def said(self) -> dict[str, Any]:
         """What a checked input says of all its scans."""
-        return {"target": self.target and self.target.strip(), "metadata": self.metadata}
+        return {"target": (self.target and self.target.strip()) or None, "metadata": self.metadata or None}
 
     @property
     def told(self) -> dict[str, Any]:
@@ -240,6 +236,7 @@ class CreateScanInput(MutationInput):
             "status": self.status or ScanStatus.COMPLETE,
             "started_at": self.started_at,
             "finished_at": self.finished_at,
+            **self.said,
         }
 
 

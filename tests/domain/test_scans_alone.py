@@ -81,4 +81,4 @@ def test_what_needs_more_than_one_statement() -> None:
     assert scans.is_one_statement([plain], [None])
     assert not scans.is_one_statement([plain], [b"d" * 32])
     assert not scans.is_one_statement([plain, plain], [None, None])
-    assert not scans.is_one_statement([replace(plain, findings=[FOUND])], [None])
+    assert not scans.is_one_statement([plain._replace(findings=[FOUND])], [None])

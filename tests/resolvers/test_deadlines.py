@@ -90,7 +90,7 @@ async def test_nothing_is_left_to_look_at() -> None:
         with all_of_them.within(60):
             pass
         await asyncio.sleep(0.01)
-        assert not all_of_them._running
+        assert not all_of_them.running
         assert all_of_them.loop is None
 
 
