@@ -14,9 +14,6 @@ _MOST_ACCOUNTS = 100
 _MOST_PAGES = 4
 """Read together: who waits for one waits for all of them."""
 
-_Identity = tuple[str, str]
-"""Issuer and subject of a token."""
-
 
 class Found(NamedTuple):
     """What was read of an account together with its standing: the row, and the moment of the reading."""
@@ -26,8 +23,9 @@ class Found(NamedTuple):
 
 
 class _Wanted(NamedTuple):
-    """What is wanted of an account: those of `queries.accounts.FORESEEN`, and a page with its values."""
+    """What is wanted of accounts of an issuer: those of `queries.accounts.FORESEEN`, and a page with its values."""
 
+    issuer: str
     needs: frozenset[str]
     page: Composed | None = None
     values: tuple[tuple[str, Any], ...] = ()
@@ -46,31 +44,32 @@ class Standings:
     def of(self, issuer: str, subject: str, needs: frozenset[str], page: Page | None) -> Awaitable[Found | None]:
         """The account of an identity, with what is needed of it and a page; None at first sight.
 
-        Those who want the same of their accounts are read together, the page with the same values included.
+        Those of one issuer who want the same of their accounts are read together, the page with the same values
+        included.
         """
-        identity = issuer, subject
-        needs |= self._always
+        if self._always:
+            needs |= self._always
         if page is None:
-            return self._accounts.get(_Wanted(needs), identity)
-        wanted = _Wanted(needs, page.statement, tuple(page.values.items()))
-        return self._pages.get(wanted, identity) if _hashable(wanted.values) else self._apart(wanted, identity)
+            return self._accounts.get(_Wanted(issuer, needs), subject)
+        wanted = _Wanted(issuer, needs, page.statement, tuple(page.values.items()))
+        return self._pages.get(wanted, subject) if _hashable(wanted.values) else self._apart(wanted, subject)
 
-    async def _apart(self, wanted: _Wanted, identity: _Identity) -> Found | None:
-        return (await self._read(wanted, [identity])).get(identity)
+    async def _apart(self, wanted: _Wanted, subject: str) -> Found | None:
+        return (await self._read(wanted, [subject])).get(subject)
 
     async def aclose(self) -> None:
         """Stop what is still read."""
         await self._accounts.aclose()
         await self._pages.aclose()
 
-    async def _read(self, wanted: _Wanted, identities: Sequence[_Identity]) -> Mapping[_Identity, Found]:
+    async def _read(self, wanted: _Wanted, subjects: Sequence[str]) -> Mapping[str, Found]:
         now = clock.now()
         select = queries.accounts.standings(
-            identities, now.date(), wanted.needs, page=wanted.page, values=dict(wanted.values)
+            wanted.issuer, subjects, now.date(), wanted.needs, page=wanted.page, values=dict(wanted.values)
         )
         rows = await self._database.rows(select)
         # By what the row says, and never by its place: whose account it is hangs on it.
-        return {(row.issuer, row.subject): Found(row, now) for row in rows}
+        return {row.subject: Found(row, now) for row in rows}
 
 
 def _hashable(value: object) -> bool:

@@ -73,11 +73,16 @@ class Verifier:
     def recall(self, token: str, *, from_cookie: bool = False) -> VerifiedToken | None:
         """What `verify` tells, where it is known from a moment ago; else None. Raises as that does."""
         require_bounded(token)
-        now = clock.now()
-        known = self._recall(_digest(token, from_cookie=from_cookie), now)
-        if known is not None:
-            rules.require_unexpired(known.expires_at, now)
-        return known
+        now, digest = clock.now(), _digest(token, from_cookie=from_cookie)
+        examined = self._remembered.get(digest)
+        if examined is None:
+            return None
+        if not examined.holds(now):
+            del self._remembered[digest]
+            return None
+        self._remembered.move_to_end(digest)
+        rules.require_unexpired(examined.token.expires_at, now)
+        return examined.token
 
     async def aclose(self) -> None:
         """End what the issuers' key sources still run in the background."""
@@ -114,16 +119,6 @@ class Verifier:
             ),
         )
         return _Examined(token, source, version, clock.now())
-
-    def _recall(self, digest: tuple[bytes, bool], now: datetime) -> VerifiedToken | None:
-        examined = self._remembered.get(digest)
-        if examined is None:
-            return None
-        if not examined.holds(now):
-            del self._remembered[digest]
-            return None
-        self._remembered.move_to_end(digest)
-        return examined.token
 
     def _remember(self, digest: tuple[bytes, bool], examined: _Examined) -> None:
         self._remembered[digest] = examined

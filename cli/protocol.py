@@ -5,7 +5,7 @@ uvicorn on httptools collects a request head of any size and waits for it for ev
 
 import asyncio
 import uuid
-from typing import Any, ClassVar, NoReturn, cast
+from typing import Any, ClassVar, NoReturn
 
 import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -68,7 +68,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._parsed += len(url)
         if self._parsed > self.head_bytes:
             self._refuse_head()
-        super().on_url(url)
+        self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         # Each of a request comes by here, so that uvicorn's part is spelled out below: what the call of it costs is
@@ -85,7 +85,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head, self._progress = False, True
-        self._unwatch()
+        if self._deadline is not None:
+            self._unwatch()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -118,13 +119,14 @@ class BoundedProtocol(HttpToolsProtocol):
         raise _HeadTooLargeError
 
     def _answering(self) -> bool:
-        cycle = cast("RequestResponseCycle | None", self.cycle)  # None until the first request, whatever uvicorn says
+        cycle: RequestResponseCycle | None = self.cycle  # None until the first request, whatever uvicorn says
         return cycle is not None and not cycle.response_complete
 
     def _watch(self) -> None:
         """Have the deadline run while it is the client's turn; right after an answer uvicorn has one of its own."""
         if self._answering():
-            self._unwatch()  # what came of the next head may wait as long as the answer takes
+            if self._deadline is not None:
+                self._unwatch()  # what came of the next head may wait as long as the answer takes
         elif self._deadline is None:
             self._deadline = self.loop.call_later(self.head_seconds, self.transport.close)
 

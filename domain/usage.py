@@ -29,6 +29,9 @@ class Usage(NamedTuple):
     counted: int = 0
 
 
+_NONE = Usage()
+
+
 class UsageRow(NamedTuple):
     """What `overview` reads of one feature, in the order of its columns."""
 
@@ -47,7 +50,7 @@ def overview(user_id: UUID, now: datetime) -> Bound:
 
 def usages(plans: Plans, rows: Iterable[Row | UsageRow]) -> dict[str, Usage]:
     """The usage of each feature of the plans."""
-    found = dict.fromkeys(plans.features, Usage())
+    found = dict.fromkeys(plans.features, _NONE)
     for row in rows:
         feature = plans.features.get(row.feature)
         if feature is not None:

@@ -93,7 +93,8 @@ class Documents:
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass"))
         if sha256 is not None and sha256 != digest.hexdigest():
             return _MISMATCH
-        document = self._check_once(digest.digest(), text)
+        key = digest.digest()
+        document = self._remembered.get(key) or self._refusals.get(key) or self._check_first(key, text)
         if sha256 is not None and isinstance(document, Document):
             document.registered = True
         return document
@@ -102,10 +103,7 @@ class Documents:
         known = self._remembered.get(bytes.fromhex(sha256)) if _SHA256.fullmatch(sha256) else None
         return known if known is not None and known.registered else _UNKNOWN
 
-    def _check_once(self, key: bytes, text: str) -> Document | Refused:
-        known = self._remembered.get(key) or self._refusals.get(key)
-        if known is not None:
-            return known
+    def _check_first(self, key: bytes, text: str) -> Document | Refused:
         checked = self._check(key, text)
         if isinstance(checked, Document):
             self._remembered.put(key, checked, _size_of_document(text, checked))

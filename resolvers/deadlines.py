@@ -80,7 +80,11 @@ class Deadline:
             # Who was cancelled by somebody else as well goes on being cancelled.
             mine = task.uncancel() <= self._cancelling
             if mine and kind is not None and issubclass(kind, asyncio.CancelledError):
-                raise TimeoutError from error
+                raise self.too_late() from None
+
+    def too_late(self) -> Exception:
+        """What the cancellation of the block becomes."""
+        return TimeoutError()
 
     def look(self, now: float) -> None:
         """Whether it is time; `now` by the clock of the loop."""

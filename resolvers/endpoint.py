@@ -27,6 +27,7 @@ MakeContext = Callable[[Incoming], Awaitable[object]]
 _OPERATIONS = {"GET": (OperationType.QUERY,), "POST": (OperationType.QUERY, OperationType.MUTATION)}
 # JSON before the newer type: a caller who says nothing, or */*, may rely on the status 200 of old.
 _OFFERS = (JSON, GRAPHQL_JSON)
+_OK = int(HTTPStatus.OK)  # to look up a member of an enumeration calls Python
 _CLIENT_LEFT = 499  # nobody reads it; the log does
 # Seconds. A body may take minutes, in which a key is revoked.
 _JUDGED_FOR = 1.0
@@ -91,7 +92,7 @@ class GraphQLEndpoint:
                 with patience:
                     answer = await (self._answer_query if is_get else self._answer_body)(request, patience)
             finally:
-                if patience.watched:
+                if patience.watch is not None:
                     await patience.unwatch()
             return _response(answer, media_type, request)
         except ClientDisconnect:
@@ -142,13 +143,13 @@ class GraphQLEndpoint:
 def _response(answer: Answer, media_type: str, request: Incoming) -> Response:
     if isinstance(answer, Executed):
         if not answer.errors and answer.cost is None:
-            return _Json({"data": answer.data}, HTTPStatus.OK, media_type, {})
+            return _Json({"data": answer.data}, _OK, media_type, {})
         rendered = rendering.render_executed(answer, _request_id(request))
         body: dict[str, Any] = {"errors": rendered, "data": answer.data} if rendered else {"data": answer.data}
         if answer.cost is not None:
             body["extensions"] = {"cost": rendering.render_cost(answer.cost)}
         wait = rendering.retry_after(rendered)
-        return _Json(body, HTTPStatus.OK, media_type, {"Retry-After": str(wait)} if wait is not None else {})
+        return _Json(body, _OK, media_type, {"Retry-After": str(wait)} if wait is not None else {})
     status, headers = _status_of(answer, media_type, is_get=request.method == "GET")
     return _Json({"errors": rendering.render_refused(answer)}, status, media_type, headers)
 
@@ -178,7 +179,7 @@ class _Json(Response):
     """An answer as JSON. Its head is put together here: Starlette's way there is for all that a head may hold."""
 
     def __init__(self, content: Mapping[str, Any], status: int, media_type: str, headers: Mapping[str, str]) -> None:
-        self.status_code = int(status)  # of an enumeration each look-up by it calls Python
+        self.status_code = int(status)
         self.background = None
         self.body = orjson.dumps(content)
         self.raw_headers = [*_HEADS[media_type], (b"content-length", b"%d" % len(self.body))]

@@ -3,7 +3,6 @@
 import asyncio
 import math
 from collections.abc import Callable
-from types import TracebackType
 
 import structlog
 from starlette.requests import ClientDisconnect
@@ -21,15 +20,16 @@ UNWATCHED_SECONDS = 0.05
 class Patience(Deadline):
     """Cancels the block when it takes too long for what it is at, or when the caller has left.
 
-    The first becomes the error of what it is at, the second `ClientDisconnect`. Where it was `watched`, `unwatch` it.
+    The first becomes the error of what it is at, the second `ClientDisconnect`. `watch` is there once somebody asks for
+    what is left of the body, to learn whether the caller leaves; `unwatch` then.
     """
 
     def __init__(self, deadlines: Deadlines, seconds: float, receive: Receive) -> None:
         """`seconds` are for the sign-in, with which it begins, and again for the execution."""
         super().__init__(deadlines, seconds)
+        self.watch: asyncio.Task[None] | None = None
         self._receive = receive
         self._watched_from = math.inf
-        self._watch: asyncio.Task[None] | None = None
         self._left = False
         self._operation: str | None = None
         self._too_slow: Callable[[], Exception] | None = None
@@ -55,34 +55,24 @@ class Patience(Deadline):
         self.at, self._too_slow, self._operation = now + self._seconds, None, operation
         self._watched_from = now + UNWATCHED_SECONDS
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            super().__exit__(kind, error, trace)
-        except TimeoutError:
-            if self._left:
-                raise ClientDisconnect from None
-            if self._too_slow is not None:
-                raise self._too_slow() from None
-            _log.warning("execution.timed_out", operation=(self._operation or "")[:100], seconds=self._seconds)
-            raise ServiceUnavailable(f"The answer took longer than {self._seconds:g} seconds.") from None
-
-    @property
-    def watched(self) -> bool:
-        """Whether somebody asks for what is left of the body, to learn whether the caller leaves."""
-        return self._watch is not None
+    def too_late(self) -> Exception:
+        if self._left:
+            return ClientDisconnect()
+        if self._too_slow is not None:
+            return self._too_slow()
+        _log.warning("execution.timed_out", operation=(self._operation or "")[:100], seconds=self._seconds)
+        return ServiceUnavailable(f"The answer took longer than {self._seconds:g} seconds.")
 
     async def unwatch(self) -> None:
         """Have nobody ask any more."""
-        if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.gather(self._watch, return_exceptions=True)
+        if self.watch is not None:
+            self.watch.cancel()
+            await asyncio.gather(self.watch, return_exceptions=True)
 
     def look(self, now: float) -> None:
         super().look(now)
-        if self._watch is None and now >= self._watched_from:
-            self._watch = asyncio.get_running_loop().create_task(self._expire_on_disconnect())
+        if self.watch is None and now >= self._watched_from:
+            self.watch = asyncio.get_running_loop().create_task(self._expire_on_disconnect())
 
     async def _expire_on_disconnect(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

@@ -2,7 +2,7 @@
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from datetime import date
 from functools import lru_cache
 from typing import Any, Protocol, cast
@@ -97,15 +97,13 @@ def _page(page: Composed) -> ColumnElement[Any]:
 
 
 def _standings(needs: frozenset[str], *more: ColumnElement[Any]) -> Read:
-    given_ones = func.unnest(several("issuers", Text), several("subjects", Text))
+    given_ones = func.unnest(several("subjects", Text))
     # Of a list in a parameter Postgres expects ten rows, and would plan anew for each that is shorter. Of a limit in a
     # parameter it expects a tenth, which is one: the plan that it keeps looks as good as any other then.
-    asked = (
-        select(given_ones.table_valued("issuer", "subject").render_derived()).limit(given("asked")).subquery("asked")
-    )
-    theirs = and_(Identity.issuer == asked.c.issuer, Identity.subject == asked.c.subject)
+    asked = select(given_ones.table_valued("subject").render_derived()).limit(given("asked")).subquery("asked")
+    theirs = and_(Identity.issuer == given("issuer"), Identity.subject == asked.c.subject)
     found = asked.join(_IDENTITIES, theirs).outerjoin(_USERS, Identity.user_id == User.id)
-    return select(*_standing(needs), *more, Identity.issuer, Identity.subject).select_from(found)
+    return select(*_standing(needs), *more, Identity.subject).select_from(found)
 
 
 def _standing(needs: frozenset[str]) -> Sequence[Any]:
@@ -132,21 +130,21 @@ _PROFILE = Prepared(
 
 
 def standings(
-    identities: Collection[tuple[str, str]],
+    issuer: str,
+    subjects: Sequence[str],
     today: date,
     needs: frozenset[str] = frozenset(),
     *,
     page: Composed | None = None,
     values: Mapping[str, Any] | None = None,
 ) -> Bound:
-    """The accounts behind tokens, by issuer and subject, with their profiles, and what their identities say so far.
+    """The accounts behind tokens of an issuer, with their profiles, and what their identities say so far.
 
     No row for what is seen for the first time. With what is `FORESEEN`, by these names, as of `today` in UTC; and with
     the JSON of a `page` of what is theirs, the `values` of whose parameters are the same for all.
     """
-    issuers, subjects = zip(*identities, strict=True)
     prepared = _standings_and(needs) if page is None else _standings_with(needs, page)
-    return prepared(issuers=issuers, subjects=subjects, asked=len(issuers), **_days(needs, today), **(values or {}))
+    return prepared(issuer=issuer, subjects=subjects, asked=len(subjects), **_days(needs, today), **(values or {}))
 
 
 def _days(needs: frozenset[str], today: date) -> dict[str, date]:

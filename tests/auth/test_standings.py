@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 
 import clock
 import errors
+from auth.issuers import Kind
 from auth.standings import Standings
 from db import migrate, queries
 from db.models import User
@@ -29,6 +30,8 @@ PEOPLE = (
         select gen_random_uuid(), 'issuer', row_number() over () - 1, id, false, now() from users""",
     "analyze",
 )
+CLERK: Kind = "clerk"
+SUPABASE: Kind = "supabase"
 ME = "{ me { id email portfolioCount usage { scansToday } } }"
 PAGE = "{ scans(first: 3) { totalCount edges { node { tool } } } }"
 
@@ -70,6 +73,16 @@ async def test_each_gets_their_own_in_few_statements(
         assert answer.data == before[place].data
         assert seen(answer, document) == own(place, document)
     assert not COMPILED or len(statements) <= rounds * len(people) / 2
+
+
+async def test_one_subject_of_two_issuers_is_two_accounts(make: People, gql: Gql) -> None:
+    subject = make.subject()
+    bearers = [{"Authorization": f"Bearer {make.token(subject, kind=kind)}"} for kind in (CLERK, SUPABASE)]
+    document = "{ me { id } }"
+    alone = [(await gql(bearer, document)).data["me"]["id"] for bearer in bearers for _ in range(3)][::3]
+    assert alone[0] != alone[1]
+    together = await asyncio.gather(*(gql(bearer, document) for _ in range(10) for bearer in bearers))
+    assert [answer.data["me"]["id"] for answer in together] == alone * 10
 
 
 @pytest.mark.parametrize("document", [ME, PAGE])
@@ -148,8 +161,8 @@ async def test_the_plan_is_kept_however_many_ask(scratch_url: str) -> None:
         for needs in (frozenset[str](), frozenset({"usage"}), frozenset({"usage", "portfolio_count"})):
             for most in (1, 6):
                 for _ in range(10):
-                    asked = [("issuer", str(number)) for number in range(most)]
-                    bound = queries.accounts.standings(asked, clock.now().date(), needs)
+                    asked = [str(number) for number in range(most)]
+                    bound = queries.accounts.standings("issuer", asked, clock.now().date(), needs)
                     assert len(await connection.fetch(bound.prepared.sql, *bound.arguments())) == most
         kept = "select generic_plans, custom_plans from pg_prepared_statements where statement like $1"
         assert [tuple(row) for row in await connection.fetch(kept, "%identity_deleted_at%")] == [(15, 5)] * 3

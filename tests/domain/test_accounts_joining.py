@@ -42,7 +42,7 @@ async def seen(
     told = IdentityFacts(issuer=issuer, subject=subject, as_of=said_at, complete=True, **said)
     async with database.transaction() as session:
         await accounts.merge(session, told, terms)
-    row = await database.row(queries.accounts.standings([(issuer, subject)], said_at.date()))
+    row = await database.row(queries.accounts.standings(issuer, [subject], said_at.date()))
     assert row
     user_id: UUID = row.id
     return user_id
