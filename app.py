@@ -1,9 +1,11 @@
 """create_app(settings): routes, middleware, lifespan. Nothing is decided here."""
 
 import gc
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any, cast
 
 import httpx
 from starlette.applications import Starlette
@@ -14,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 import clock
 import errors
@@ -97,7 +100,7 @@ def create_app(settings: Settings) -> Starlette:
     routed = ExceptionMiddleware(app.router, handlers={HTTPException: not_served})
     shared = _cors(settings, Shortcut("/graphql", graphql, routed))
     # Who sends no Origin is no page of another site's: there is nothing to tell a browser.
-    app.middleware_stack = RequestLog(Shortcut("/graphql", graphql, shared, unless=b"origin"))
+    app.middleware_stack = RequestLog(Shortcut("/graphql", graphql, _behind_proxies(shared), unless=b"origin"))
     app.state.database = parts.database
     app.state.replica = parts.replica
     app.state.head = migrate.head()
@@ -207,6 +210,15 @@ def limits_of(settings: Settings) -> Limits:
         directives=settings.graphql_max_directives,
         cost=settings.graphql_max_cost,
     )
+
+
+def _behind_proxies(app: ASGIApp) -> ASGIApp:
+    """What a trusted proxy says of the client's scheme and address counts, as uvicorn has it for everything.
+
+    Redirects and the local issuer's documents are made of it, and nothing at /graphql.
+    """
+    trusted = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")
+    return cast("ASGIApp", ProxyHeadersMiddleware(cast("Any", app), trusted))
 
 
 def _cors(settings: Settings, app: ASGIApp) -> ASGIApp:

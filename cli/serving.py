@@ -36,6 +36,7 @@ _SERVER: dict[str, Any] = {
     "ws": "none",
     "log_config": None,  # logs.configure has the say
     "access_log": False,
+    "proxy_headers": False,  # the application looks at them where they matter
     "server_header": False,
     "timeout_graceful_shutdown": DRAIN_SECONDS,
 }
