@@ -114,19 +114,20 @@ class Caller:
     `known_actor` is what `actor` returns, once that is known; before that, and where it raises, None.
     """
 
+    known_actor: Actor | None = None
+    _found: Actor | Standing | None = None
+    _needs: frozenset[str] = frozenset()
+    _page: Page | None = None
+    _foreseen: Found | None = None
+    _failure: Exception | None = None
+    _stale = False
+    _last_write: int | None = None
+    _user_id: UUID | None = None
+    _lock: asyncio.Lock | None = None
+
     def __init__(self, authenticator: Authenticator, proof: Proof) -> None:
         self._authenticator = authenticator
         self._proof = proof
-        self.known_actor: Actor | None = None
-        self._found: Actor | Standing | None = None
-        self._needs: frozenset[str] = frozenset()
-        self._page: Page | None = None
-        self._foreseen: Found | None = None
-        self._failure: Exception | None = None
-        self._stale = False
-        self._last_write: int | None = None
-        self._user_id: UUID | None = None
-        self._lock: asyncio.Lock | None = None
 
     @property
     def bearer(self) -> Hashable | None:
