@@ -141,3 +141,45 @@ def test_uvicorn_has_no_handlers_of_its_own() -> None:
     finally:
         logging.getLogger().handlers[:], level = before
         logging.getLogger().setLevel(level)
+
+
+REQUESTS = """
+import json, sys, logs
+cases = json.load(sys.stdin)
+for short in (True, False):
+    logs.configure("info", readable=False)
+    logs._short = short
+    for method, path, known in cases:
+        around = logs.request_id.set(known)
+        logs.request(method, path, status=200, ms=2.5)
+        logs.request_id.reset(around)
+"""
+PATHS = (
+    "/graphql",
+    "/",
+    '/"a',
+    "/\\\\",
+    "/ü",
+    "/\u2028",
+    "/a\nb",
+    "/\x7f",
+    "/%22",
+    f"/{JWT}",
+    "/user:pw@host",
+    "/iq_x",
+    "",
+)
+IDS = ("0123456789abcdef", "a_b_c_d_e", "x.y-z1234", JWT, "")
+
+
+def test_the_line_of_a_request_is_the_one_that_structlog_would_write() -> None:
+    cases = [(method, path, known) for method in ("POST", 'G"T') for path in PATHS for known in IDS]
+    done = subprocess.run(
+        [sys.executable, "-c", REQUESTS], input=json.dumps(cases), capture_output=True, text=True, check=True
+    )
+    lines = done.stderr.splitlines()
+    assert len(lines) == 2 * len(cases)
+    told = [json.loads(line) | {"timestamp": None} for line in lines]
+    assert told[: len(cases)] == told[len(cases) :]
+    assert JWT not in done.stderr
+    assert all(line.isascii() for line in lines)
