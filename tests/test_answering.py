@@ -105,7 +105,7 @@ async def test_two_requests_on_one_connection_are_answered_in_their_order() -> N
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [(b"x", b"a\r\nSet-Cookie: b"), (b"x", b"a\nb"), (b"x", b"a\0b"), (b"x", b"a\x7f"), (b"x\r\ny", b"a")],
+    [(b"x", b"a\r\nSet-Cookie: b"), (b"x", b"a\nb"), (b"x", b"a\0b"), (b"x", b"a\rb"), (b"x\r\ny", b"a")],
 )
 async def test_a_field_that_would_be_two_is_not_sent(name: bytes, value: bytes) -> None:
     wire = await answered({**START, "headers": [*HEAD, (name, value)]}, WHOLE)

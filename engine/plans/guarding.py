@@ -12,6 +12,7 @@ from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.field import StrawberryField
 
 from engine.inputs import Arguments
+from engine.plans.info import info_maker
 
 Guarded = Callable[[Any, Any, Mapping[str, Any]], Any]
 """From the source, the info and the arguments as graphql-core has them to what the resolver returns, or leads to it."""
@@ -57,7 +58,7 @@ def guarded(declared: StrawberryField, converter: GraphQLCoreConverter, *, alone
     function: Callable[..., Any] = resolver.wrapped_func
     if not inspect.iscoroutinefunction(function):
         return None
-    info_class, arguments = converter.config.info_class, Arguments(declared, converter)
+    make_info, arguments = info_maker(converter.config.info_class), Arguments(declared, converter)
     with_source, with_info = resolver.self_parameter is not None, named is not None
     permissions = tuple(extension.permissions)
     quick = [one.has_permission_at_once if isinstance(one, QuickPermission) else None for one in permissions]
@@ -66,7 +67,7 @@ def guarded(declared: StrawberryField, converter: GraphQLCoreConverter, *, alone
     checks = tuple(zip(permissions, quick if alone and way is None else [None] * len(quick), strict=True))
 
     async def ask(source: Any, raw_info: Any, given: Mapping[str, Any]) -> Any:
-        info: Any = info_class(_raw_info=raw_info, _field=declared)
+        info: Any = make_info(raw_info, declared)
         told = arguments.convert(given, info) if given else {}
         for permission, at_once in checks:
             if at_once is not None and at_once(source, info) is True:
@@ -86,7 +87,7 @@ def guarded(declared: StrawberryField, converter: GraphQLCoreConverter, *, alone
     read, answer = way
 
     def tell(source: Any, raw_info: Any, given: Mapping[str, Any]) -> Any:
-        info: Any = info_class(_raw_info=raw_info, _field=declared)
+        info: Any = make_info(raw_info, declared)
         for at_once in known:
             if at_once(source, info) is not True:
                 return ask(source, raw_info, given)

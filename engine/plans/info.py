@@ -1,7 +1,9 @@
 """What resolvers get as `info`: the attributes of graphql-core's, each made when it is asked for."""
 
+from collections.abc import Callable
 from typing import Any
 
+import strawberry
 from graphql import (
     FieldNode,
     FragmentDefinitionNode,
@@ -13,10 +15,29 @@ from graphql import (
 )
 from graphql.pyutils import Path
 from strawberry.execution import optimized_is_awaitable
+from strawberry.types.field import StrawberryField
 
 from engine.plans.places import Place, path_of
 from engine.plans.running import Run
 from engine.plans.selections import Ahead, Field
+
+
+class Info(strawberry.Info[Any, Any]):
+    """Strawberry's, which has its context through two properties: guards and resolvers ask for it again and again."""
+
+    context: Any = None
+
+    def __init__(self, raw_info: Any, field: StrawberryField) -> None:
+        self._raw_info = raw_info
+        self._field = field
+        self.context = raw_info.context
+
+
+def info_maker(info_class: type[strawberry.Info]) -> Callable[[Any, StrawberryField], strawberry.Info]:
+    """What makes the `info` of resolvers, for a schema with this class of them."""
+    if info_class is strawberry.Info:
+        return Info
+    return lambda raw_info, field: info_class(_raw_info=raw_info, _field=field)
 
 
 class ResolveInfo:

@@ -12,7 +12,7 @@ from strawberry.types.field import StrawberryField
 
 from engine.plans.arguments import arguments_of
 from engine.plans.guarding import Guarded, guarded
-from engine.plans.info import ResolveInfo
+from engine.plans.info import ResolveInfo, info_maker
 from engine.plans.selections import Field, Operation
 
 
@@ -29,7 +29,7 @@ class Resolving:
 
     def __init__(self, schema: Schema) -> None:
         self._converter = schema.schema_converter
-        self._info_class = schema.config.info_class
+        self._make_info = info_maker(schema.config.info_class)
         # Others wrap resolvers in a way of their own.
         self._as_known = type(schema.schema_converter) is GraphQLCoreConverter and not schema.exception_handlers
 
@@ -73,11 +73,10 @@ class Resolving:
         given += [f"{named.name}=source" for named in (resolver.parent_parameter, resolver.root_parameter) if named]
         if resolver.info_parameter:
             given.append(
-                f"{resolver.info_parameter.name}="
-                f"Info(_raw_info=ResolveInfo(field{number}, place, run), _field=declared{number})"
+                f"{resolver.info_parameter.name}=make_info(ResolveInfo(field{number}, place, run), declared{number})"
             )
             names |= {
-                "Info": self._info_class,
+                "make_info": self._make_info,
                 "ResolveInfo": ResolveInfo,
                 f"field{number}": field,
                 f"declared{number}": declared,
