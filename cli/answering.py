@@ -3,12 +3,15 @@
 from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HEADER_RE, STATUS_LINE, RequestResponseCycle
 
 _JOINED = 64 * 1024
 """Bytes of a body that are copied behind its head sooner than handed on beside it."""
 # What these say is about the connection, which uvicorn looks after.
 _OF_CONNECTION = frozenset({b"connection", b"transfer-encoding"})
+_usual: set[bytes] = set()
+"""Names of fields that were looked at: as they have to be, and none of those."""
+_MOST_USUAL = 100
 
 
 def whole(app: Any, cycle: RequestResponseCycle) -> Any:
@@ -36,6 +39,8 @@ class Answering:
 
     async def __call__(self, message: Message) -> None:
         cycle, start = self._cycle, self._start
+        if cycle.transport.is_closing():
+            cycle.disconnected = True  # uvicorn tells the newest request only, and others may wait before that
         if start is None and message["type"] == "http.response.start" and not cycle.response_started:
             self._start = message
             return
@@ -46,6 +51,7 @@ class Answering:
                 await cycle.send(one)  # type: ignore[arg-type]  # Starlette does not tell the messages apart
             return
         cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
         body = message.get("body", b"")
         if len(body) <= _JOINED:
             cycle.transport.write(head + body)
@@ -67,16 +73,27 @@ class Answering:
         ):
             return None
         fields = [*cycle.default_headers, *start.get("headers", ())]
-        if (b"content-length", b"%d" % len(message.get("body", b""))) not in fields:
-            return None
+        length, lengths = b"%d" % len(message.get("body", b"")), 0
         parts = [STATUS_LINE[start["status"]]]
         for name, value in fields:
-            if name in _OF_CONNECTION:
+            if name == b"content-length":
+                lengths += value == length or 2
+            elif name not in _usual and not _is_usual(name):
                 return None
             parts += (name, b": ", value, b"\r\n")
+        if lengths != 1:
+            return None
         parts.append(b"\r\n")
         head = b"".join(parts)
         # What ends a line in a field would make it two, and NUL is as dangerous (RFC 9110, section 5.5).
         lines = len(fields) + 2
         safe = head.count(b"\r") == lines and head.count(b"\n") == lines and b"\0" not in head
         return head if safe else None
+
+
+def _is_usual(name: bytes) -> bool:
+    """Whether a field of this name needs no second look."""
+    fine = name == name.lower() and name not in _OF_CONNECTION and not HEADER_RE.search(name)
+    if fine and len(_usual) < _MOST_USUAL:
+        _usual.add(name)
+    return fine

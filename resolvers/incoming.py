@@ -25,6 +25,9 @@ class Fields:
         """The values of all fields with this name, in their order."""
         return self._values.get(name, _NONE)
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
     def get(self, name: str) -> str:
         """The value of the first; empty where there is none."""
         values = self._values.get(name)
@@ -40,7 +43,9 @@ class Incoming:
         self.scope = scope
         self.method: str = scope["method"]
         self.headers = Fields(scope["headers"])
-        self.unread = True
+        # Without either there is no body (RFC 9112, section 6.3), and queries of the URL have none.
+        told = "content-length" in self.headers or "transfer-encoding" in self.headers
+        self.unread = told or self.method != "GET"
         self._receive = receive
 
     async def receive(self) -> Message:

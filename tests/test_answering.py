@@ -25,10 +25,11 @@ class Wire(asyncio.Transport):
         self.closed = False
 
     def write(self, data: Any) -> None:
+        assert not self.closed  # where uvloop raises
         self.sent.append(bytes(data))
 
     def writelines(self, list_of_data: Any) -> None:
-        self.sent.append(b"".join(list_of_data))
+        self.write(b"".join(list_of_data))
 
     def close(self) -> None:
         self.closed = True
@@ -53,13 +54,13 @@ class Wire(asyncio.Transport):
 
 
 async def answered(*messages: Any, request: bytes = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", before: Any = None) -> Wire:
-    """What leaves when an application sends these; `before` is called with the protocol then."""
+    """What leaves when an application sends these (None: it receives); `before` is called with the protocol then."""
 
-    async def app(scope: Any, _receive: Any, send: Any) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
         if before is not None:
             before(protocol)
         for message in messages:
-            await send(dict(message))
+            await (receive() if message is None else send(dict(message)))
 
     config = uvicorn.Config(app, http=BoundedProtocol, log_config=None, server_header=False, date_header=False)
     config.load()
@@ -142,13 +143,40 @@ async def test_the_parts_of_a_body_leave_as_they_come() -> None:
     assert wire.sent[1:] == [BODY[:7], BODY[7:]]
 
 
-async def test_nothing_is_sent_to_who_has_left() -> None:
-    def leave(protocol: BoundedProtocol) -> None:
-        protocol.cycle.disconnected = True
-        protocol.transport.close()
+@pytest.mark.parametrize("requests", [1, 3])
+async def test_nothing_is_sent_to_who_has_left(requests: int, caplog: pytest.LogCaptureFixture) -> None:
+    """Of several requests uvicorn tells the newest one only."""
 
-    wire = await answered(START, WHOLE, before=leave)
+    def leave(protocol: BoundedProtocol) -> None:
+        protocol.transport.close()
+        protocol.connection_lost(None)
+
+    wire = await answered(START, WHOLE, request=b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * requests, before=leave)
     assert wire.sent == []
+    assert not caplog.records
+
+
+async def test_who_waits_to_go_on_is_not_told_to_after_the_answer() -> None:
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
+    wire = await answered(START, WHOLE, None, request=head)
+    assert told(wire).endswith(BODY)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [*HEAD, (b"Connection", b"close")],
+        [(b"content-length", b"14"), (b"Transfer-Encoding", b"chunked")],
+        [(b"content-length", b"13"), *HEAD],
+        [*HEAD, (b"a b", b"c")],
+        [*HEAD, (b"a:b", b"c")],
+    ],
+)
+async def test_what_uvicorn_would_see_in_a_head_is_left_to_it(headers: list[tuple[bytes, bytes]]) -> None:
+    for _ in range(2):
+        wire = await answered({**START, "headers": headers}, WHOLE)
+        closing, chunked = wire.closed, b"\r\ne\r\n" + BODY + b"\r\n0\r\n\r\n" in told(wire)
+        assert closing or chunked
 
 
 async def test_a_head_without_a_body_is_no_answer() -> None:

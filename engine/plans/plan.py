@@ -12,7 +12,7 @@ from engine.plans.running import Run
 from engine.plans.selections import Ahead, Composed, Field, Operation, Selections, Slot
 from engine.plans.source import compile_plan
 from engine.plans.steps import Coroutine
-from engine.plans.variables import InputTypes, Variables
+from engine.plans.variables import Variables
 
 # Measured, from above: what a plan takes, and each of its fields.
 _PLAN_BYTES = 20_000
@@ -41,12 +41,12 @@ class Plan:
         resolving: Resolving,
         compose: Callable[[Slot], Composed | None],
         *,
-        input_types: InputTypes,
+        variables: Variables,
     ) -> None:
-        """`Unsupported` where there are too many fields."""
+        """`Unsupported` where there are too many fields. `variables` are shared by the plans of the operation."""
         selections = Selections(operation, conditions)
         self._operation = operation
-        self.variables = Variables(operation, input_types)
+        self.variables = variables
         self.needs = selections.needs
         self._steps = compile_plan(selections, operation, resolving, compose)
         self._ahead = next(_aheads(selections), None)

@@ -13,7 +13,7 @@ from engine.plans.plan import Plan
 from engine.plans.resolving import Resolving
 from engine.plans.selections import Composed, Composer, Operation, Slot
 from engine.plans.support import Fallback, Survey, Unsupported, survey
-from engine.plans.variables import InputTypes
+from engine.plans.variables import InputTypes, Variables
 
 MAX_VARIANTS = 16
 """Of an operation: combinations of its conditions that may have a plan of their own."""
@@ -27,6 +27,7 @@ class _Known:
 
     operation: Operation
     survey: Survey
+    variables: Variables | None = None
     variants: dict[_Variant, Plan | Fallback | None] = field(default_factory=dict)
 
 
@@ -124,8 +125,11 @@ class Planner:
         def compose(slot: Slot) -> Composed | None:
             return composer.compose(slot, operation, planned.grow) if composer else None
 
+        if known.variables is None:
+            known.variables = Variables(operation, self._input_types)
+            planned.grow(known.variables.size)
         conditions = dict(zip(known.survey.conditions, variant, strict=True))
         try:
-            return Plan(operation, conditions, self._resolving, compose, input_types=self._input_types)
+            return Plan(operation, conditions, self._resolving, compose, variables=known.variables)
         except Unsupported as unsupported:
             return unsupported.reason

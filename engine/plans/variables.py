@@ -18,6 +18,7 @@ from graphql import (
     is_input_object_type,
     is_list_type,
     is_non_null_type,
+    is_wrapping_type,
 )
 from graphql.execution import get_variable_values
 from graphql.execution.get_variable_signature import GraphQLVariableSignature, get_variable_signature
@@ -36,6 +37,9 @@ Coerce = Callable[[Any], Any]
 
 _AS_THEY_ARE: Mapping[Any, type] = {GraphQLString: str, GraphQLID: str, GraphQLBoolean: bool}
 _REQUIRED = object()
+# Measured, from above: what a variable takes, and each list or `!` of its type.
+_VARIABLE_BYTES = 400
+_WRAPPER_BYTES = 250
 
 
 class _UnusualError(Exception):
@@ -73,6 +77,7 @@ class InputTypes:
 
     def __init__(self) -> None:
         self._objects: dict[str, _Object] = {}
+        self._enums: dict[str, Coerce] = {}
 
     def place(self, kind: Any) -> _Place:
         """Of a type, whether it may be null and whatever it is."""
@@ -86,7 +91,10 @@ class InputTypes:
         if is_input_object_type(kind):
             return self._object(kind)
         if is_enum_type(kind):
-            return _members_of(kind)
+            known = self._enums.get(kind.name)
+            if known is None:
+                known = self._enums[kind.name] = _members_of(kind)
+            return known
         return cast("Coerce", kind.coerce_input_value)
 
     def _object(self, kind: GraphQLInputObjectType) -> "_Object":
@@ -107,6 +115,7 @@ class Variables:
     def __init__(self, operation: Operation, types: InputTypes) -> None:
         self._operation = operation
         self._steps = tuple(_steps(operation, types))
+        self.size = sum(map(_size_of, self._steps))
 
     def coerce(self, given: Mapping[str, Any]) -> VariableValues | list[GraphQLError]:
         """Their values, or all errors."""
@@ -144,6 +153,13 @@ def _steps(operation: Operation, types: InputTypes) -> "list[_Step]":
             absent = _REQUIRED  # each request gets one of its own, as a resolver might change it
         steps.append(_Step(signature.name, types.place(signature.type), signature, absent))
     return steps
+
+
+def _size_of(step: _Step) -> int:
+    wrappers, kind = 0, step.signature.type
+    while is_wrapping_type(kind):
+        wrappers, kind = wrappers + 1, kind.of_type
+    return _VARIABLE_BYTES + wrappers * _WRAPPER_BYTES
 
 
 def _absent(declared: GraphQLInputField | GraphQLVariableSignature) -> Any:

@@ -248,6 +248,17 @@ def test_a_plan_takes_no_more_memory_than_is_counted(text: str) -> None:
     assert taken <= engine._documents._remembered.size - before
 
 
+async def test_variants_share_what_is_known_of_the_variables() -> None:
+    engine = Engine(schema)
+    text = "query($a: Boolean!, $b: Boolean!) { text @include(if: $a) again: text @include(if: $b) }"
+    for chosen in range(4):
+        for _ in range(2):
+            await ask(engine, text, a=bool(chosen & 1), b=bool(chosen & 2))
+    plans = plans_of(engine, text)
+    assert len({id(plan) for plan in plans}) == 4
+    assert len({id(plan.variables) for plan in plans}) == 1
+
+
 async def test_plans_are_forgotten_with_their_documents() -> None:
     engine = PlansAtOnce(schema, limits=Limits(remembered_bytes=400_000))
     for number in range(50):

@@ -1,5 +1,7 @@
 """Variables coerced by what was found out of their types: the same values, and the same errors, as by graphql-core."""
 
+import gc
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -134,3 +136,18 @@ def test_values_of_an_object_go_through_what_its_type_makes_of_them() -> None:
     result = Variables(operation("$value: Pair", schema), InputTypes()).coerce({"value": {"b": 1, "a": 2}})
     assert isinstance(result, VariableValues)
     assert result.coerced == {"value": ["a", "b"]}
+
+
+@pytest.mark.parametrize("kind", [*TYPES, "[[[[Int!]!]!]!]!", "Int = 5", 'String = "default"', "[Colour] = [RED]"])
+def test_they_take_no_more_memory_than_is_counted(kind: str) -> None:
+    asked, types = operation(" ".join(f"$value{number}: {kind}" for number in range(200))), InputTypes()
+    Variables(asked, types)  # what the types take is the schema's
+    gc.collect()
+    tracemalloc.start()
+    try:
+        variables = Variables(asked, types)
+        gc.collect()
+        taken, _peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken <= variables.size
