@@ -5,6 +5,7 @@ uvicorn on httptools collects a request head of any size and waits for it for ev
 
 import asyncio
 import uuid
+from contextvars import Context
 from typing import Any, ClassVar, NoReturn
 
 import structlog
@@ -32,6 +33,8 @@ class BoundedProtocol(HttpToolsProtocol):
     """How long it may take from the opening of a connection, or the first byte after an answer, to a whole head."""
 
     _deadline: asyncio.TimerHandle | None = None
+    _idle: asyncio.TimerHandle | None = None
+    _idle_since: float | None = None
     _in_head = False
     _progress = False
     _unparsed = 0  # bytes received since the last that became a whole head or body
@@ -45,10 +48,12 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._unwatch()
+        if self._idle is not None:
+            self._idle.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        self._progress = False
+        self._progress, self._idle_since = False, None
         super().data_received(data)
         if self.transport.is_closing() or self.transport.get_protocol() is not self:  # else it is a WebSocket's now
             return
@@ -93,6 +98,19 @@ class BoundedProtocol(HttpToolsProtocol):
         self._progress = True
         super().on_body(body)
 
+    def on_response_complete(self) -> None:
+        """As uvicorn has it, but that one timer looks after all pauses of a connection: one for each costs too much."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self._idle_since = self.loop.time()
+        if self._idle is None:
+            self._look_later(self.timeout_keep_alive)
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         super()._start_asgi_task(cycle, whole(app, cycle))
 
@@ -134,3 +152,16 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _look_later(self, seconds: float) -> None:
+        self._idle = self.loop.call_later(seconds, self._look, context=Context())  # of no request
+
+    def _look(self) -> None:
+        """Close what has been idle for long enough. What is busy has it looked at again after the next answer."""
+        self._idle = None
+        if self._idle_since is not None:
+            left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+            if left > 0:
+                self._look_later(left)
+            else:
+                self.timeout_keep_alive_handler()

@@ -73,7 +73,8 @@ async def answered(*messages: Any, request: bytes = b"GET / HTTP/1.1\r\nHost: x\
     await asyncio.gather(*state.tasks)
     if not wire.closed:
         assert protocol.cycle.response_complete
-        protocol.timeout_keep_alive_task.cancel()  # type: ignore[union-attr]  # armed by the end of the answer
+        assert protocol._idle is not None
+        protocol._idle.cancel()
     protocol._unwatch()
     return wire
 

@@ -249,6 +249,18 @@ def test_a_head_that_waits_behind_slow_answers_is_not_late(hasty: int) -> None:
         assert [answer["path"] for answer in answers(client, 3)] == ["/slow", "/here", "/here"]
 
 
+def test_a_connection_is_closed_when_it_was_idle_and_not_before(port: int) -> None:
+    with connected(port) as client:
+        answered = 0.0
+        for _ in range(3):
+            client.sendall(GET + b"\r\n")
+            assert answers(client, 1)[0]["path"] == "/here"
+            answered = time.monotonic()
+            time.sleep(0.7)  # together longer than it may be idle
+        assert until_closed(client) == b""
+        assert 0.9 < time.monotonic() - answered < 5
+
+
 def test_keep_alive_and_pipelining_count_each_head_for_itself(port: int) -> None:
     large = GET + b"a: " + b"v" * 20_000 + b"\r\n\r\n"
     with connected(port) as client:
