@@ -78,11 +78,7 @@ class Shortcut:
     def _leads_there(self, scope: Scope) -> bool:
         if scope["type"] != "http" or scope["path"] != self._path:
             return False
-        if self._unless is not None:
-            for name, _value in scope["headers"]:
-                if name == self._unless:
-                    return False
-        return True
+        return self._unless is None or self._unless not in dict(scope["headers"])
 
 
 def _ids() -> Iterator[str]:
@@ -95,11 +91,11 @@ def _ids() -> Iterator[str]:
 
 def _given(scope: Scope) -> str | None:
     """The caller's own id, if it is one."""
-    for name, value in scope["headers"]:
-        if name == b"x-request-id":
-            text: str = value.decode("latin-1")
-            return text if _REQUEST_ID.fullmatch(text) else None
-    return None
+    value: bytes | None = dict(scope["headers"]).get(b"x-request-id")
+    if value is None:
+        return None
+    text = value.decode("latin-1")
+    return text if _REQUEST_ID.fullmatch(text) else None
 
 
 def _masked(request_id: str) -> Response:

@@ -5,12 +5,14 @@ from decimal import Decimal
 
 import orjson
 
+_UTC_Z = orjson.OPT_UTC_Z
+
 
 def moment(at: datetime) -> str:
     """`2026-11-20T14:05:06.123456Z`, as Postgres can compose it too."""
     in_utc = at if at.tzinfo is UTC else at.astimezone(UTC)
     # A quarter of what `isoformat` takes, and of moments an answer has many.
-    text = orjson.dumps(in_utc, option=orjson.OPT_UTC_Z)[1:-2].decode()
+    text = orjson.dumps(in_utc, None, _UTC_Z)[1:-2].decode()
     return f"{text}Z" if in_utc.microsecond else f"{text}.000000Z"  # which orjson leaves out
 
 

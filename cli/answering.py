@@ -73,18 +73,14 @@ class Answering:
         ):
             return None
         fields = [*cycle.default_headers, *start.get("headers", ())]
-        length, lengths = b"%d" % len(message.get("body", b"")), 0
-        parts = [STATUS_LINE[start["status"]]]
-        for name, value in fields:
-            if name == b"content-length":
-                lengths += value == length or 2
-            elif name not in _usual and not _is_usual(name):
-                return None
-            parts += (name, b": ", value, b"\r\n")
-        if lengths != 1:
+        by_name = dict(fields)
+        if (
+            len(by_name) < len(fields)  # one of them twice
+            or by_name.get(b"content-length") != b"%d" % len(message.get("body", b""))
+            or not (by_name.keys() <= _usual or all(map(_is_usual, by_name)))
+        ):
             return None
-        parts.append(b"\r\n")
-        head = b"".join(parts)
+        head = b"".join((STATUS_LINE[start["status"]], *[b"%b: %b\r\n" % field for field in fields], b"\r\n"))
         # What ends a line in a field would make it two, and NUL is as dangerous (RFC 9110, section 5.5).
         lines = len(fields) + 2
         safe = head.count(b"\r") == lines and head.count(b"\n") == lines and b"\0" not in head

@@ -39,7 +39,6 @@ class BoundedProtocol(HttpToolsProtocol):
     _progress = False
     _unparsed = 0  # bytes received since the last that became a whole head or body
     _parsed = 0
-    _fields = 0
     _too_large = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
@@ -67,7 +66,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._in_head, self._parsed, self._fields = True, 0, 0
+        self._in_head, self._parsed = True, 0
 
     def on_url(self, url: bytes) -> None:
         self._parsed += len(url)
@@ -78,9 +77,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         # Each of a request comes by here, so that uvicorn's part is spelled out below: what the call of it costs is
         # what it does.
-        self._fields += 1
-        self._parsed += len(name) + len(value) + 4
-        if self._parsed > self.head_bytes or self._fields > self.head_fields:
+        self._parsed = parsed = self._parsed + len(name) + len(value) + 4
+        if parsed > self.head_bytes:
             self._refuse_head()
         if self._in_head:
             name = name.lower()
@@ -89,6 +87,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
+        if len(self.headers) > self.head_fields:
+            self._refuse_head()
         self._in_head, self._progress = False, True
         if self._deadline is not None:
             self._unwatch()
