@@ -80,7 +80,8 @@ class Answering:
             or not (by_name.keys() <= _usual or all(map(_is_usual, by_name)))
         ):
             return None
-        head = b"".join((STATUS_LINE[start["status"]], *[b"%b: %b\r\n" % field for field in fields], b"\r\n"))
+        written = [b"%b: %b\r\n" % (name, value) for name, value in fields]
+        head = b"".join((STATUS_LINE[start["status"]], *written, b"\r\n"))
         # What ends a line in a field would make it two, and NUL is as dangerous (RFC 9110, section 5.5).
         lines = len(fields) + 2
         safe = head.count(b"\r") == lines and head.count(b"\n") == lines and b"\0" not in head
