@@ -9,7 +9,7 @@ from graphql import GraphQLSchema, OperationDefinitionNode, build_schema, parse
 from graphql.execution import get_variable_values
 from graphql.execution.values import VariableValues
 from graphql.pyutils import Undefined
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.plans.selections import Operation
@@ -84,12 +84,14 @@ PLACES = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(kind=st.sampled_from(TYPES), value=VALUES | PLACES | st.lists(PLACES, max_size=2), given_at_all=st.booleans())
 def test_any_value_is_coerced_as_graphql_core_does(kind: str, value: Any, given_at_all: bool) -> None:
     asked, values = operation(f"$value: {kind}"), {"value": value} if given_at_all else {}
     assert told(Variables(asked, InputTypes()).coerce(values)) == told(by_core(asked, values))
 
 
+@settings(deadline=None)
 @given(value=PLACES)
 def test_a_usual_object_needs_no_second_look(value: dict[str, Any]) -> None:
     asked = operation("$value: Place!")

@@ -183,6 +183,7 @@ async def test_postgres_writes_the_same(database_url: str, field: str, data: Any
         assert await echo(field, text) == text
 
 
+@examples(deadline=None)
 @given(
     at=st.datetimes(timezones=st.timezones() | st.just(UTC)).filter(lambda at: 1 < at.year < 9999),
     whole=st.booleans(),
