@@ -1,5 +1,6 @@
 """How the log looks and what never enters it. Which events are logged is decided where they happen."""
 
+import contextlib
 import json
 import logging
 import re
@@ -146,11 +147,13 @@ class _Lines:
     debug = info = warning = error = critical = msg
 
 
+_WRITTEN_OR_NOT = contextlib.suppress(OSError, ValueError)
+"""A log that cannot be written must not end what is logged."""
+
+
 def _write(line: str) -> None:
-    try:  # noqa: SIM105 - `suppress` takes as long as to make the line
+    with _WRITTEN_OR_NOT:
         sys.stderr.write(line + "\n")
-    except (OSError, ValueError):
-        pass  # a log that cannot be written must not end what is logged
 
 
 def _json(event: Any, **options: Any) -> str:

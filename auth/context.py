@@ -109,12 +109,8 @@ Proof = VerifiedToken | KeyHolder | UUID | None
 
 
 class Caller:
-    """Who asks, in one request. The account is read once, when first asked for, and again after `forget`.
+    """Who asks, in one request. The account is read once, when first asked for, and again after `forget`."""
 
-    `known_actor` is what `actor` returns, once that is known; before that, and where it raises, None.
-    """
-
-    known_actor: Actor | None = None
     _found: Actor | Standing | None = None
     _needs: frozenset[str] = frozenset()
     _page: Page | None = None
@@ -150,6 +146,11 @@ class Caller:
         assert refusal is not None  # else there is an actor
         raise refusal
 
+    @property
+    def known_actor(self) -> Actor | None:
+        """What `actor` returns, once it has; before that, and where it raises, None."""
+        return self._found if isinstance(self._found, Actor) else None
+
     async def user_id(self) -> UUID:
         """Whose objects may be read. Known from then on, as no mutation makes the caller somebody else."""
         if self._user_id is None:
@@ -183,7 +184,7 @@ class Caller:
         """
         try:
             if self._found is None:
-                self._take(await self._resolve())
+                self._found = await self._resolve()
         except Exception as error:  # noqa: BLE001 - it is raised where somebody asks
             self._failure = error
 
@@ -212,7 +213,7 @@ class Caller:
 
     def forget(self) -> None:
         """What a mutation has changed must be seen by the next one of the same document."""
-        self._found, self.known_actor, self._foreseen, self._failure, self._stale = None, None, None, None, True
+        self._found, self._foreseen, self._failure, self._stale = None, None, None, True
 
     async def _who(self) -> Actor | Standing:
         if self._failure is not None:
@@ -221,13 +222,8 @@ class Caller:
             self._lock = self._lock or asyncio.Lock()
             async with self._lock:
                 if self._found is None:
-                    self._take(await self._resolve())
-        assert self._found is not None  # which it was taken as just now, if not before
+                    self._found = await self._resolve()
         return self._found
-
-    def _take(self, found: Actor | Standing) -> None:
-        self._found = found
-        self.known_actor = found if isinstance(found, Actor) else None
 
     async def _resolve(self) -> Actor | Standing:
         """The account in good standing, or how nobody and who is shut out stand."""

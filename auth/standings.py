@@ -47,8 +47,7 @@ class Standings:
         Those of one issuer who want the same of their accounts are read together, the page with the same values
         included.
         """
-        if self._always:
-            needs |= self._always
+        needs |= self._always
         if page is None:
             return self._accounts.get(_Wanted(issuer, needs), subject)
         wanted = _Wanted(issuer, needs, page.statement, tuple(page.values.items()))

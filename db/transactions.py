@@ -65,11 +65,13 @@ class LoneSession(Session):
     What SQLAlchemy keeps of a session is not made, which takes as long as to send the statement.
     """
 
-    info: dict[Any, Any] = {}  # noqa: RUF012 - in the place of a property; each has its own
-
     def __init__(self, driver: asyncpg.Connection) -> None:
         self.driver = driver
-        self.info = {}
+        self._noted: dict[Any, Any] = {}
+
+    @property
+    def info(self) -> dict[Any, Any]:
+        return self._noted
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -20,7 +20,6 @@ DEFAULT_KEY = "Default"
 MAX_AHEAD = timedelta(minutes=5)
 """How far the clock of a provider may be ahead of ours."""
 _NAMES = ("full_name", "username", "image_url")
-_NOTHING = (None, None, None)
 _USERNAME_ATTEMPTS = 5  # somebody else may take the name between the look and the insert
 
 
@@ -104,9 +103,7 @@ def says_more(facts: IdentityFacts, known: Row) -> bool:
     newer = known.claims_as_of is None or facts.as_of > known.claims_as_of
     said = facts.full_name, facts.username, facts.image_url
     remembered = known.identity_full_name, known.identity_username, known.identity_image_url
-    if said in (remembered, _NOTHING):  # as nearly always
-        return False
-    return any(
+    return said != remembered and any(
         told is not None and told != before and (newer or before is None)
         for told, before in zip(said, remembered, strict=True)
     )

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import lru_cache
 
 import errors
 from db.models import UNMETERED
@@ -24,12 +23,7 @@ def resets_at(feature: Feature, now: datetime) -> datetime | None:
     if feature.kind != "metered":
         return None
     today = now.astimezone(UTC)
-    return _next_month(today.year, today.month)
-
-
-@lru_cache(maxsize=12)
-def _next_month(year: int, month: int) -> datetime:
-    return datetime(year + month // 12, month % 12 + 1, 1, tzinfo=UTC)
+    return datetime(today.year + today.month // 12, today.month % 12 + 1, 1, tzinfo=UTC)
 
 
 def limit_of(plans: Plans, standing: Standing, feature: Feature, now: datetime) -> int | None:

@@ -69,7 +69,7 @@ class Plans:
 
     def of(self, tier: str) -> Plan:
         """The plan of a stored tier; an unknown one counts as free."""
-        return self._by_name.get(tier) or self.named(tier) or self.tiers[0]
+        return self.named(tier) or self.tiers[0]
 
     def named(self, tier: str) -> Plan | None:
         """The plan with this name or alias in any case; None when there is none."""

@@ -36,8 +36,7 @@ def require_json(headers: Fields) -> None:
     """Refuse a body that is not plain JSON, before anything of it is read."""
     if not is_json(headers.getlist("content-type")):
         raise UnsupportedMediaType("Send the request as application/json in UTF-8.")
-    encodings = headers.getlist("content-encoding")
-    if encodings and any(one.strip().lower() != "identity" for one in encodings):
+    if any(one.strip().lower() != "identity" for one in headers.getlist("content-encoding")):
         raise UnsupportedMediaType("Send the body as it is, without a Content-Encoding.")
 
 
@@ -137,8 +136,7 @@ def _structure(raw: bytes | bytearray, what: str) -> bytes:
         if quotes > 4 * _MAX_VALUES + 4:  # each value may have a name
             raise _too_many_values(what)
     structure = b"".join(found)
-    # Each has a sign of its own before it.
-    if len(structure) > _MAX_VALUES and sum(map(structure.count, (b",", b"[", b"{"))) > _MAX_VALUES:
+    if sum(map(structure.count, (b",", b"[", b"{"))) > _MAX_VALUES:
         raise _too_many_values(what)
     return structure
 

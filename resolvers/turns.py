@@ -7,12 +7,8 @@ from types import TracebackType
 
 
 class _Queue:
-    """`free` is there once somebody had to wait: before that, those who leave give it nothing."""
-
-    __slots__ = ("free", "users")
-
-    def __init__(self) -> None:
-        self.free: asyncio.Semaphore | None = None
+    def __init__(self, at_once: int) -> None:
+        self.free = asyncio.Semaphore(at_once)
         self.users = 0
 
 
@@ -37,12 +33,10 @@ class Turns:
         return _Turn(self, account)
 
     def enter(self, account: Hashable) -> _Queue:
-        """Have a turn in this queue, or wait for one where it has come to have `free` ones."""
+        """Wait for a turn in this queue, or have one."""
         queue = self._queues.get(account)
         if queue is None:
-            queue = self._queues[account] = _Queue()
-        if queue.free is None and queue.users >= self._at_once:
-            queue.free = asyncio.Semaphore(0)  # all are taken
+            queue = self._queues[account] = _Queue(self._at_once)
         queue.users += 1
         return queue
 
@@ -62,8 +56,6 @@ class _Turn(AbstractAsyncContextManager[None]):
 
     async def __aenter__(self) -> None:
         self._queue = self._turns.enter(self._account)
-        if self._queue.free is None:
-            return
         try:
             await self._queue.free.acquire()
         except BaseException:
@@ -73,6 +65,5 @@ class _Turn(AbstractAsyncContextManager[None]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._queue.free is not None:
-            self._queue.free.release()
+        self._queue.free.release()
         self._turns.leave(self._account, self._queue)

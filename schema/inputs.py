@@ -58,8 +58,6 @@ class MutationInput:
 
 def check_text(faults: Faults, name: str, value: str, *, longest: int) -> None:
     """A line of text: not blank, at most `longest` characters, nothing invisible in it."""
-    if len(value) <= longest and value.isascii() and value.isprintable() and value and not value.isspace():
-        return
     path, looked_at = f"input.{to_camel_case(name)}", value[: longest + 1]
     faults.unless(is_visible(looked_at), path, "Not empty.")
     faults.unless(len(value) <= longest, path, f"At most {longest} characters.")

@@ -1,10 +1,10 @@
 """The Relay node: anything with a global id. Which nodes exist and who may see them is in resolvers.nodes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import fields
 from functools import cache
 from operator import attrgetter
-from typing import Any, Self
+from typing import Any, Self, cast
 from uuid import UUID
 
 import strawberry
@@ -30,7 +30,7 @@ class Node:
     @classmethod
     def from_row(cls, row: Row) -> Self:
         """Thin over a row: plain fields carry the names of its columns, and `pk` is the column `id`."""
-        names, values_of = _columns(cls)  # type: ignore[arg-type]  # a class is hashable
+        names, values_of = _columns(cast("Hashable", cls))
         return cls(**dict(zip(names, values_of(row), strict=True)))
 
 

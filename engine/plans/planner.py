@@ -99,7 +99,7 @@ class Planner:
             known = planned.operations[name] = self._survey(document, operation)
         if known.survey.reason is not None:
             return known.survey.reason
-        variant = known.survey.variant(variables) if known.survey.conditions else ()
+        variant = known.survey.variant(variables)
         if variant is None:
             return Fallback.CONDITION
         if variant in known.variants:

@@ -55,6 +55,8 @@ class Survey:
 
     def variant(self, variables: Mapping[str, Any]) -> tuple[bool, ...] | None:
         """The values of the conditions; None where one has no value, of which graphql-core makes an error."""
+        if not self.conditions:  # as most have none
+            return ()
         values = [variables.get(name, default) for name, default in self.conditions.items()]
         return tuple(values) if all(isinstance(value, bool) for value in values) else None
 
